@@ -1,0 +1,68 @@
+# Everything a person runs. Each target first puts on the machine what it needs (packaging/prepare,
+# Debian's or Ubuntu's packages, as root); when everything is there that takes a fraction of a second.
+
+PY := .venv/bin/python
+BINDIR ?= /opt/cni/bin
+ARGS ?=
+SOURCES := $(shell find cni hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' 2>/dev/null)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint build install uninstall bench format lock venv clean
+
+help:
+	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
+	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
+	@echo 'make lint       ruff, mypy, import-linter'
+	@echo 'make build      the executables, in dist/bin/'
+	@echo 'make install    copies them to BINDIR (default $(BINDIR)); make uninstall removes them'
+	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
+	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
+
+venv:
+	@packaging/prepare venv
+
+lint: venv
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-logo
+
+build:
+	@packaging/prepare build
+	@$(MAKE) --no-print-directory dist/bin
+
+dist/bin: $(SOURCES) requirements.lock pyproject.toml
+	@$(PY) packaging/build.py $@
+
+demo: 
+	@packaging/prepare demo
+	@$(MAKE) --no-print-directory dist/bin
+	@$(PY) -m examples.demo $(ARGS)
+
+# Lint and build side by side: two cores, and neither needs the other.
+test:
+	@packaging/prepare test
+	@$(MAKE) --no-print-directory --output-sync=target -j2 lint dist/bin
+	@$(PY) -m pytest $(ARGS)
+
+bench:
+	@packaging/prepare bench
+	@$(MAKE) --no-print-directory dist/bin
+	@$(PY) -m bench $(ARGS)
+
+install: build
+	@$(PY) packaging/install.py dist/bin $(DESTDIR)$(BINDIR)
+
+uninstall: venv
+	@$(PY) packaging/install.py --remove $(DESTDIR)$(BINDIR)
+
+format: venv
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix --quiet .
+
+lock: venv
+	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
+
+clean:
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
