@@ -1,0 +1,233 @@
+"""A call as the runtime made it: environment and stdin in, one frozen ``Call`` out.
+
+Everything that can be wrong with a call and does not depend on the plugin is found here, before
+anything has a side effect.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cni import wire
+from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
+from cni.jsonvalue import parse_object
+from cni.names import ifname_problem, name_problem
+from cni.record import record, replace
+from cni.versions import UNSTATED, require_supported, require_verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cni.execute import Bundle
+    from cni.jsonvalue import JsonObject
+    from cni.result import Result
+
+COMMANDS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
+_ATTACHMENT_VERBS = ("ADD", "DEL", "CHECK")
+_CONVENTIONAL_ARGS = frozenset({"IgnoreUnknown", "IP", "MAC", "GATEWAY"})
+"""The CNI_ARGS keys of CONVENTIONS.md that some plugin of the suite reads."""
+
+_NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+
+@record
+class Attachment:
+    """A container's interface on a network: what ADD makes and DEL removes."""
+
+    container_id: str
+    ifname: str
+
+
+@record
+class Call:
+    """One call of one plugin.
+
+    command: one of COMMANDS but VERSION. container_id, ifname: checked names; empty for GC and
+    STATUS. netns: a path; for DEL empty if there is no namespace any more. args: CNI_ARGS.
+    path: the directories of CNI_PATH. config, stdin: the plugin's config, decoded and as it came.
+    environ: the whole environment, for plugins that are delegated to. prev_result: of the plugin
+    before in the chain. valid_attachments: for GC only. bundle: the plugins that can be delegated
+    to without a process, None where there are none.
+    """
+
+    command: str
+    network: str
+    version: str
+    config: JsonObject
+    stdin: bytes
+    environ: Mapping[str, str]
+    container_id: str = ""
+    ifname: str = ""
+    netns: str = ""
+    args: Mapping[str, str] = {}
+    path: tuple[str, ...] = ()
+    prev_result: Result | None = None
+    valid_attachments: frozenset[Attachment] = frozenset()
+    bundle: Bundle | None = None
+
+    @property
+    def attachment(self) -> Attachment:
+        return Attachment(self.container_id, self.ifname)
+
+
+def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = None) -> Call:
+    """Check a call's environment and config and freeze them.
+
+    Raises CniError: INVALID_ENVIRONMENT names the variable, DECODE_FAILURE and INVALID_CONFIG the
+    key, INCOMPATIBLE_VERSION the version that does not know the verb.
+    """
+    command = environ.get("CNI_COMMAND", "")
+    if command not in COMMANDS:
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_COMMAND: found {command[:40]!r}, expected one of {', '.join(COMMANDS)}",
+        )
+    if command in _ATTACHMENT_VERBS:
+        _check_attachment(command, environ)
+    config = parse_object(stdin, "the network config on stdin")
+    version = config.string("cniVersion") or UNSTATED
+    require_supported(version)
+    require_verb(version, command)
+    network = config.string("name")
+    problem = name_problem(network)
+    if problem:
+        raise CniError(INVALID_CONFIG, f'key "name" (the network\'s): {problem}')
+    call = Call(command, network, version, config, stdin, environ, bundle=bundle)
+    if command in _ATTACHMENT_VERBS:
+        return _with_attachment(call)
+    return _without_attachment(call)
+
+
+def _check_attachment(command: str, environ: Mapping[str, str]) -> None:
+    needed = ["CNI_CONTAINERID", "CNI_IFNAME"]
+    if command != "DEL":
+        needed += ["CNI_NETNS", "CNI_PATH"]
+    missing = [name for name in needed if not environ.get(name)]
+    if missing:
+        raise CniError(
+            INVALID_ENVIRONMENT, f"{command} needs {', '.join(missing)}, missing in the environment"
+        )
+    for name, problem in (
+        ("CNI_CONTAINERID", name_problem(environ["CNI_CONTAINERID"])),
+        ("CNI_IFNAME", ifname_problem(environ["CNI_IFNAME"])),
+    ):
+        if problem:
+            raise CniError(INVALID_ENVIRONMENT, f"{name}: {problem}")
+
+
+def _with_attachment(call: Call) -> Call:
+    environ = call.environ
+    return replace(
+        call,
+        container_id=environ["CNI_CONTAINERID"],
+        ifname=environ["CNI_IFNAME"],
+        netns=_netns(call.command, environ),
+        args=_args(call.command, environ.get("CNI_ARGS", "")),
+        path=_path(environ),
+        prev_result=_prev_result(call),
+    )
+
+
+def _without_attachment(call: Call) -> Call:
+    if call.command != "GC":
+        return replace(call, path=_path(call.environ))
+    valid = read_valid_attachments(call.config)
+    return replace(call, path=_path(call.environ), valid_attachments=valid)
+
+
+def _path(environ: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, environ.get("CNI_PATH", "").split(os.pathsep)))
+
+
+def _prev_result(call: Call) -> Result | None:
+    if not call.config.has("prevResult"):
+        return None
+    try:
+        return wire.decode(call.config.object("prevResult"), call.version)
+    except CniError:
+        # A DEL must clean up whatever it can; a result that cannot be read is none.
+        if call.command == "DEL":
+            return None
+        raise
+
+
+def read_valid_attachments(config: JsonObject) -> frozenset[Attachment]:
+    """The attachments a GC must keep, from either spelling of the key.
+
+    null is an empty list, as Go writes it; a missing key is an error, since reading it as an empty
+    list would remove every attachment. Raises CniError(INVALID_CONFIG).
+    """
+    for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+        if key in config.raw:
+            return frozenset(
+                Attachment(item.required_string("containerID"), item.required_string("ifname"))
+                for item in config.objects(key)
+            )
+    raise config.wrong("cni.dev/valid-attachments", "a list of {containerID, ifname}")
+
+
+def _args(command: str, text: str) -> dict[str, str]:
+    """CNI_ARGS, ``K=V;K2=V2``; the last of a repeated key counts (CONVENTIONS.md)."""
+    args: dict[str, str] = {}
+    for pair in filter(None, text.split(";")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            if command == "DEL":
+                continue
+            raise CniError(
+                INVALID_ENVIRONMENT, f"CNI_ARGS: found {pair[:40]!r}, expected KEY=VALUE pairs"
+            )
+        args[key] = value
+    unknown = sorted(set(args) - _CONVENTIONAL_ARGS)
+    ignore = args.get("IgnoreUnknown", "").lower() in ("1", "true")
+    if unknown and not ignore and command != "DEL":
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_ARGS: unknown key {unknown[0][:40]!r}; add IgnoreUnknown=1 to have such ignored",
+        )
+    return args
+
+
+def _netns(command: str, environ: Mapping[str, str]) -> str:
+    """CNI_NETNS, proved to be a network namespace other than our own.
+
+    A DEL gets the empty string where the namespace is gone: the path is missing, or is the plain
+    file that unmounting a namespace leaves. CNI_NETNS_OVERRIDE=1 allows our own.
+    """
+    path = environ.get("CNI_NETNS", "")
+    if not path:
+        return ""
+    problem = _netns_problem(path)
+    if problem:
+        if command == "DEL":
+            return ""
+        raise CniError(INVALID_ENVIRONMENT, f"CNI_NETNS: {path[:100]!r} {problem}")
+    override = environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
+    if not override and os.path.samestat(os.stat(path), os.stat("/proc/thread-self/ns/net")):
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_NETNS: {path[:100]!r} is the plugin's own network namespace, "
+            "expected the container's",
+        )
+    return path
+
+
+def _netns_problem(path: str) -> str:
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return f"cannot be opened: {reason}"
+    try:
+        kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    except OSError:
+        return "is no namespace, expected a network namespace such as /run/netns/NAME"
+    finally:
+        os.close(fd)
+    if kind != _CLONE_NEWNET:
+        return "is a namespace of another kind, expected a network namespace"
+    return ""

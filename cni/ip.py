@@ -1,0 +1,62 @@
+"""Addresses as the reference reads them: Go's ``net.ParseIP`` and ``net.ParseCIDR``.
+
+Python's ``ipaddress`` is a little more liberal (netmasks, zone indices, IPv4-mapped addresses kept
+as IPv6), and both suites must agree on what a config or an address file means.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+    from typing import TypeAlias
+
+    Address: TypeAlias = IPv4Address | IPv6Address
+    Interface: TypeAlias = IPv4Interface | IPv6Interface
+    Network: TypeAlias = IPv4Network | IPv6Network
+
+
+def parse_address(text: str) -> Address:
+    """An address without a prefix length. Raises ValueError."""
+    if ":" not in text:
+        return IPv4Address(text)
+    address = IPv6Address(text)
+    if address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone index")
+    return address.ipv4_mapped or address
+
+
+def parse_interface(text: str) -> Interface:
+    """An address with its prefix length, host bits kept: ``10.2.3.1/24``. Raises ValueError."""
+    address, slash, length = text.partition("/")
+    if not slash or not (length.isascii() and length.isdigit()):
+        raise ValueError(f"{text!r} has no prefix length")
+    if ":" not in address:
+        return IPv4Interface((address, int(length)))
+    if "%" in address:
+        raise ValueError(f"{text!r} has a zone index")
+    return IPv6Interface((address, int(length)))
+
+
+def parse_network(text: str) -> Network:
+    """A subnet; host bits are cleared, as the reference does. Raises ValueError."""
+    return parse_interface(text).network
+
+
+def parse_mac(text: str) -> str:
+    """A unicast EUI-48 hardware address, as six lower-case octets with colons.
+
+    Accepts ``02:00:5e:10:00:01``, ``02-00-...`` and ``0200.5e10.0001``. Raises ValueError, also for
+    multicast and all-zero addresses, which the kernel refuses for an interface.
+    """
+    plain = text.lower()
+    for separator, groups, width in ((":", 6, 2), ("-", 6, 2), (".", 3, 4)):
+        parts = plain.split(separator)
+        if len(parts) == groups and all(len(part) == width for part in parts):
+            octets = bytes.fromhex("".join(parts))
+            if octets[0] & 1 or not any(octets):
+                raise ValueError(f"{text!r} is not a unicast address")
+            return octets.hex(":")
+    raise ValueError(f"{text!r} is not a hardware address")

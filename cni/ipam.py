@@ -1,0 +1,80 @@
+"""Delegation to the IPAM plugin that a config names in ``ipam.type``.
+
+SPEC.md, section 4: the delegate sees the caller's environment and stdin unchanged. Each function
+is one verb; those without an ``ipam`` section are the caller's affair.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cni import execute, wire
+from cni.errors import DELEGATE_FAILED, CniError
+from cni.jsonvalue import parse_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+    from cni.skel import Plugin
+
+
+def configured(call: Call) -> str:
+    """The IPAM plugin's name, empty for a layer-2 network. Raises CniError(INVALID_CONFIG)."""
+    return call.config.object("ipam").string("type")
+
+
+def add(call: Call, name: str) -> Result:
+    """Allocate addresses. Raises the delegate's CniError, or DELEGATE_FAILED."""
+    found, plugin = _resolve(call, name)
+    if plugin is not None:
+        return plugin.added(call)
+    output = _execute(call, name, found)
+    try:
+        return wire.decode(parse_object(output, f"the result of {name}"), call.version)
+    except CniError as error:
+        raise CniError(DELEGATE_FAILED, f"IPAM plugin {name} broke the protocol: {error}") from None
+
+
+def delete(call: Call, name: str) -> None:
+    """Release the attachment's addresses."""
+    _forward(call, name)
+
+
+def check(call: Call, name: str) -> None:
+    """Verify the attachment's addresses are still reserved."""
+    _forward(call, name)
+
+
+def gc(call: Call, name: str) -> None:
+    """Release the addresses of attachments that are not valid any more."""
+    _forward(call, name)
+
+
+def status(call: Call, name: str) -> None:
+    """Raise CniError(NOT_AVAILABLE) or (LIMITED) where the IPAM plugin cannot serve an ADD."""
+    _forward(call, name)
+
+
+def _forward(call: Call, name: str) -> None:
+    found, plugin = _resolve(call, name)
+    if plugin is not None:
+        plugin.perform(call)
+    else:
+        _execute(call, name, found)
+
+
+def _resolve(call: Call, name: str) -> tuple[str, Plugin | None]:
+    """Where the delegate is, and the delegate itself where it is one of our bundle's."""
+    found = execute.find(name, call.path)
+    bundle = call.bundle
+    if bundle is not None and bundle.owns(name, found):
+        return found, bundle.plugins[name]()
+    return found, None
+
+
+def _execute(call: Call, name: str, path: str) -> bytes:
+    outcome = execute.run(path, call.environ, call.stdin)
+    if outcome.stderr:
+        sys.stderr.write(outcome.stderr.decode(errors="replace"))
+    return execute.answer(outcome, name)

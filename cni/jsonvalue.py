@@ -1,0 +1,232 @@
+"""Typed access to untrusted JSON: every wrong key is named, with its value and what was expected.
+
+Keys match as Go's ``encoding/json`` matches them, exactly first and then without regard to case,
+since containerd sends ``HostPort`` where podman sends ``hostPort``. ``null`` means absent. Numbers
+may exceed 32 bits; each reader states its own bounds.
+"""
+
+from __future__ import annotations
+
+import json
+
+from cni.errors import DECODE_FAILURE, INVALID_CONFIG, CniError
+from cni.ip import parse_address, parse_interface, parse_mac, parse_network
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias, TypeVar
+
+    from cni.ip import Address, Interface, Network
+
+    JsonValue: TypeAlias = (
+        "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+    )
+    D = TypeVar("D", int, None)
+    V = TypeVar("V")
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+"""Bytes. A GC of 100,000 attachments is 10 MB; anything larger is a mistake or an attack."""
+_SHOWN = 60
+
+
+def shown(value: JsonValue) -> str:
+    """A JSON value as an error message shows it: one line, at most 60 characters."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "(a deeply nested value)"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _refuse_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(data: bytes, what: str) -> JsonValue:
+    """Decode one JSON document (UTF-8). ``what`` names it in errors, e.g. ``the config on stdin``.
+
+    Raises CniError(DECODE_FAILURE).
+    """
+    if len(data) > MAX_DOCUMENT:
+        raise CniError(
+            DECODE_FAILURE, f"{what} has {len(data)} bytes, expected at most {MAX_DOCUMENT}"
+        )
+    if not data.strip():
+        raise CniError(DECODE_FAILURE, f"{what} is empty, expected a JSON object")
+    try:
+        value: JsonValue = json.loads(data.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8: {error.reason} at byte {error.start}"
+    except RecursionError:
+        problem = "is nested too deeply"
+    except ValueError as error:  # JSONDecodeError, and integers beyond 4,300 digits
+        problem = f"is not JSON: {error}"
+    else:
+        return value
+    raise CniError(DECODE_FAILURE, f"{what} {problem}")
+
+
+def parse_object(data: bytes, what: str) -> JsonObject:
+    """Decode a document that must be an object. Raises CniError(DECODE_FAILURE)."""
+    value = parse_json(data, what)
+    if not isinstance(value, dict):
+        raise CniError(DECODE_FAILURE, f"{what}: found {shown(value)}, expected a JSON object")
+    return JsonObject(value)
+
+
+class JsonObject:
+    """A JSON object and where it stands in its document.
+
+    raw: the object as decoded, never changed. where: its path (``ipam.ranges[0]``), empty at the
+    top. Every getter raises CniError(INVALID_CONFIG) for a value of the wrong type or bounds.
+    """
+
+    __slots__ = ("raw", "where")
+
+    def __init__(self, raw: dict[str, JsonValue], where: str = "") -> None:
+        self.raw = raw
+        self.where = where
+
+    def __repr__(self) -> str:
+        return f"JsonObject({shown(self.raw)}, {self.where!r})"
+
+    def get(self, key: str) -> JsonValue:
+        """The value as decoded; None where it is absent or null."""
+        raw = self.raw
+        if key in raw:
+            return raw[key]
+        folded = key.casefold()
+        found: JsonValue = None
+        for name, value in raw.items():
+            if name.casefold() == folded:
+                found = value
+        return found
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there with a value other than null."""
+        return self.get(key) is not None
+
+    def place(self, key: str) -> str:
+        """The key's path in the document."""
+        return f"{self.where}.{key}" if self.where else key
+
+    def wrong(self, key: str, expected: str, code: int = INVALID_CONFIG) -> CniError:
+        """The error for ``key``: its path, what was found, what was expected."""
+        return wrong_value(self.place(key), self.get(key), expected, code)
+
+    def string(self, key: str, default: str = "") -> str:
+        value = self.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise self.wrong(key, "a string")
+        return value
+
+    def required_string(self, key: str) -> str:
+        """A string that must be there and not be empty."""
+        value = self.string(key)
+        if not value:
+            raise self.wrong(key, "a non-empty string")
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
+        """One of a few words; an empty string means the default, as in the reference."""
+        value = self.string(key) or default
+        if value not in choices:
+            raise self.wrong(key, "one of " + ", ".join(f'"{word}"' for word in choices))
+        return value
+
+    def integer(self, key: str, default: D, low: int, high: int) -> int | D:
+        """A whole number from ``low`` to ``high``; ``1.0`` and ``true`` are none."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self.wrong(key, f"an integer from {low} to {high}")
+        return value
+
+    def boolean(self, key: str, default: bool = False) -> bool:
+        value = self.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
+    def object(self, key: str) -> JsonObject:
+        """The object at ``key``; an empty one where it is absent."""
+        value = self.get(key)
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise self.wrong(key, "an object")
+        return JsonObject(value, self.place(key))
+
+    def items(self, key: str) -> list[JsonValue]:
+        """The list at ``key``; an empty one where it is absent."""
+        value = self.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.wrong(key, "a list")
+        return value
+
+    def objects(self, key: str) -> list[JsonObject]:
+        """A list of objects, each knowing its place (``ranges[2]``)."""
+        return objects_of(self.items(key), self.place(key))
+
+    def strings(self, key: str) -> list[str]:
+        """A list of strings."""
+        found = []
+        for index, value in enumerate(self.items(key)):
+            if not isinstance(value, str):
+                raise wrong_value(f"{self.place(key)}[{index}]", value, "a string")
+            found.append(value)
+        return found
+
+    def address(self, key: str) -> Address | None:
+        return self._parsed(key, parse_address, "an IP address such as 10.1.2.3 or 2001:db8::3")
+
+    def interface(self, key: str) -> Interface | None:
+        """An address with its prefix length."""
+        return self._parsed(key, parse_interface, "an IP address with prefix length: 10.1.2.3/24")
+
+    def network(self, key: str) -> Network | None:
+        return self._parsed(key, parse_network, "a subnet such as 10.1.0.0/16 or 2001:db8::/64")
+
+    def mac(self, key: str) -> str:
+        """A unicast hardware address in lower case with colons; empty where it is absent."""
+        expected = "a unicast hardware address such as 02:00:5e:10:00:01"
+        return self._parsed(key, parse_mac, expected) or ""
+
+    def _parsed(self, key: str, parse: Callable[[str], V], expected: str) -> V | None:
+        """None where the key is absent or empty, as the reference's zero values."""
+        value = self.get(key)
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            try:
+                return parse(value)
+            except ValueError:
+                pass
+        raise self.wrong(key, expected)
+
+
+def objects_of(values: list[JsonValue], where: str) -> list[JsonObject]:
+    """Each value as an object with its place. Raises CniError(INVALID_CONFIG)."""
+    found = []
+    for index, value in enumerate(values):
+        place = f"{where}[{index}]"
+        if not isinstance(value, dict):
+            raise wrong_value(place, value, "an object")
+        found.append(JsonObject(value, place))
+    return found
+
+
+def wrong_value(
+    place: str, value: JsonValue, expected: str, code: int = INVALID_CONFIG
+) -> CniError:
+    """The error for a value at ``place``, which is missing where it is None."""
+    found = "it is missing" if value is None else f"found {shown(value)}"
+    return CniError(code, f'key "{place}": {found}, expected {expected}')

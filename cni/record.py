@@ -1,0 +1,65 @@
+"""``@record``: a frozen dataclass without the price of importing ``dataclasses``.
+
+``dataclasses`` imports ``inspect`` and with it half the standard library: about 20 ms, as much as
+a whole plugin call may take. Type checkers see ``dataclass_transform``, so a record is checked
+like a frozen dataclass; at run time the few lines below give it ``__init__``, equality, a hash and
+a repr. Defaults must be immutable, since all instances share them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar, dataclass_transform
+
+    T = TypeVar("T")
+
+    @dataclass_transform(frozen_default=True)
+    def record(cls: type[T]) -> type[T]:
+        """Make ``cls`` an immutable value; its annotations are its fields, in order."""
+        return cls
+
+else:
+
+    def record(cls):  # noqa: D103 - said above
+        names = tuple(cls.__annotations__)
+        defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+
+        def init(self, *args, **kwargs):
+            if len(args) > len(names):
+                raise TypeError(f"{cls.__name__} has {len(names)} fields, {len(args)} were given")
+            for name in kwargs:
+                if name not in names[len(args) :]:
+                    raise TypeError(f"{cls.__name__} got an unexpected or repeated {name!r}")
+            given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+            missing = [name for name in names if name not in given]
+            if missing:
+                raise TypeError(f"{cls.__name__} misses {', '.join(missing)}")
+            self.__dict__.update((name, given[name]) for name in names)
+
+        cls.__init__ = init
+        cls.__setattr__ = cls.__delattr__ = _refuse
+        cls.__eq__ = _equal
+        cls.__hash__ = _hash
+        cls.__repr__ = _repr
+        return cls
+
+    def _refuse(self, name, *_):
+        raise AttributeError(f"{type(self).__name__} is frozen: {name!r} cannot change")
+
+    def _equal(self, other):
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.__dict__ == other.__dict__
+
+    def _hash(self):
+        return hash((type(self), *self.__dict__.values()))
+
+    def _repr(self):
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{type(self).__name__}({fields})"
+
+
+def replace(value: T, **changes: object) -> T:
+    """A copy of a record with some fields changed. Raises TypeError for an unknown field."""
+    return type(value)(**{**value.__dict__, **changes})
