@@ -99,7 +99,8 @@ class NetlinkError(OSError):
 
     def __str__(self) -> str:
         number = self.errno or 0
-        name = errno.errorcode.get(number, str(number))
+        # 95 has two names, of which the table holds POSIX's and netlink's users know the other.
+        name = "EOPNOTSUPP" if number == 95 else errno.errorcode.get(number, str(number))
         text = f"cannot {self.what}: {os.strerror(number)} ({name})"
         if self.unanswered:
             text += "; no answer from the kernel, so it is unknown whether this was done"
