@@ -1,4 +1,4 @@
-"""A call as the runtime made it: environment and stdin in, one frozen ``Call`` out.
+"""A call as the runtime made it: environment and stdin in, one frozen `Call` out.
 
 Everything that can be wrong with a call and does not depend on the plugin is found here, before
 anything has a side effect.
@@ -169,7 +169,7 @@ def read_valid_attachments(config: JsonObject) -> frozenset[Attachment]:
 
 
 def _args(command: str, text: str) -> dict[str, str]:
-    """CNI_ARGS, ``K=V;K2=V2``; the last of a repeated key counts (CONVENTIONS.md)."""
+    """CNI_ARGS, `K=V;K2=V2`; the last of a repeated key counts (CONVENTIONS.md)."""
     args: dict[str, str] = {}
     for pair in filter(None, text.split(";")):
         key, equals, value = pair.partition("=")

@@ -1,7 +1,7 @@
 """One error for everything that goes wrong in a CNI call, with the code the spec gives it.
 
 Codes 1 to 99 are the specification's (SPEC.md, section 5 "Error"); from 100 on they are ours and
-documented here. A runtime shows ``msg`` to people; ``details`` holds what helps to debug.
+documented here. A runtime shows `msg` to people; `details` holds what helps to debug.
 """
 
 from __future__ import annotations

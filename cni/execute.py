@@ -41,7 +41,7 @@ class Bundle:
     executable: str
 
     def owns(self, name: str, path: str) -> bool:
-        """Whether the file at ``path`` is this bundle under the name of one of its plugins."""
+        """Whether the file at `path` is this bundle under the name of one of its plugins."""
         if name not in self.plugins:
             return False
         try:
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def find(name: str, directories: Sequence[str]) -> str:
-    """The path of the executable ``name`` in the first of the directories that has it.
+    """The path of the executable `name` in the first of the directories that has it.
 
     Raises CniError: INVALID_CONFIG for a name that is no plain file name, INVALID_ENVIRONMENT where
     no directory has it.

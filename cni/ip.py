@@ -1,6 +1,6 @@
-"""Addresses as the reference reads them: Go's ``net.ParseIP`` and ``net.ParseCIDR``.
+"""Addresses as the reference reads them: Go's `net.ParseIP` and `net.ParseCIDR`.
 
-Python's ``ipaddress`` is a little more liberal (netmasks, zone indices, IPv4-mapped addresses kept
+Python's `ipaddress` is a little more liberal (netmasks, zone indices, IPv4-mapped addresses kept
 as IPv6), and both suites must agree on what a config or an address file means.
 """
 
@@ -29,7 +29,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_interface(text: str) -> Interface:
-    """An address with its prefix length, host bits kept: ``10.2.3.1/24``. Raises ValueError."""
+    """An address with its prefix length, host bits kept: `10.2.3.1/24`. Raises ValueError."""
     address, slash, length = text.partition("/")
     if not slash or not (length.isascii() and length.isdigit()):
         raise ValueError(f"{text!r} has no prefix length")
@@ -48,7 +48,7 @@ def parse_network(text: str) -> Network:
 def parse_mac(text: str) -> str:
     """A unicast EUI-48 hardware address, as six lower-case octets with colons.
 
-    Accepts ``02:00:5e:10:00:01``, ``02-00-...`` and ``0200.5e10.0001``. Raises ValueError, also for
+    Accepts `02:00:5e:10:00:01`, `02-00-...` and `0200.5e10.0001`. Raises ValueError, also for
     multicast and all-zero addresses, which the kernel refuses for an interface.
     """
     plain = text.lower()

@@ -1,7 +1,7 @@
-"""Delegation to the IPAM plugin that a config names in ``ipam.type``.
+"""Delegation to the IPAM plugin that a config names in `ipam.type`.
 
 SPEC.md, section 4: the delegate sees the caller's environment and stdin unchanged. Each function
-is one verb; those without an ``ipam`` section are the caller's affair.
+is one verb; those without an `ipam` section are the caller's affair.
 """
 
 from __future__ import annotations

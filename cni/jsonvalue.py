@@ -1,7 +1,7 @@
 """Typed access to untrusted JSON: every wrong key is named, with its value and what was expected.
 
-Keys match as Go's ``encoding/json`` matches them, exactly first and then without regard to case,
-since containerd sends ``HostPort`` where podman sends ``hostPort``. ``null`` means absent. Numbers
+Keys match as Go's `encoding/json` matches them, exactly first and then without regard to case,
+since containerd sends `HostPort` where podman sends `hostPort`. `null` means absent. Numbers
 may exceed 32 bits; each reader states its own bounds.
 """
 
@@ -44,7 +44,7 @@ def _refuse_constant(name: str) -> JsonValue:
 
 
 def parse_json(data: bytes, what: str) -> JsonValue:
-    """Decode one JSON document (UTF-8). ``what`` names it in errors, e.g. ``the config on stdin``.
+    """Decode one JSON document (UTF-8). `what` names it in errors, e.g. `the config on stdin`.
 
     Raises CniError(DECODE_FAILURE).
     """
@@ -78,7 +78,7 @@ def parse_object(data: bytes, what: str) -> JsonObject:
 class JsonObject:
     """A JSON object and where it stands in its document.
 
-    raw: the object as decoded, never changed. where: its path (``ipam.ranges[0]``), empty at the
+    raw: the object as decoded, never changed. where: its path (`ipam.ranges[0]`), empty at the
     top. Every getter raises CniError(INVALID_CONFIG) for a value of the wrong type or bounds.
     """
 
@@ -112,7 +112,7 @@ class JsonObject:
         return f"{self.where}.{key}" if self.where else key
 
     def wrong(self, key: str, expected: str, code: int = INVALID_CONFIG) -> CniError:
-        """The error for ``key``: its path, what was found, what was expected."""
+        """The error for `key`: its path, what was found, what was expected."""
         return wrong_value(self.place(key), self.get(key), expected, code)
 
     def string(self, key: str, default: str = "") -> str:
@@ -138,7 +138,7 @@ class JsonObject:
         return value
 
     def integer(self, key: str, default: D, low: int, high: int) -> int | D:
-        """A whole number from ``low`` to ``high``; ``1.0`` and ``true`` are none."""
+        """A whole number from `low` to `high`; `1.0` and `true` are none."""
         value = self.get(key)
         if value is None:
             return default
@@ -155,7 +155,7 @@ class JsonObject:
         return value
 
     def object(self, key: str) -> JsonObject:
-        """The object at ``key``; an empty one where it is absent."""
+        """The object at `key`; an empty one where it is absent."""
         value = self.get(key)
         if value is None:
             value = {}
@@ -164,7 +164,7 @@ class JsonObject:
         return JsonObject(value, self.place(key))
 
     def items(self, key: str) -> list[JsonValue]:
-        """The list at ``key``; an empty one where it is absent."""
+        """The list at `key`; an empty one where it is absent."""
         value = self.get(key)
         if value is None:
             return []
@@ -173,7 +173,7 @@ class JsonObject:
         return value
 
     def objects(self, key: str) -> list[JsonObject]:
-        """A list of objects, each knowing its place (``ranges[2]``)."""
+        """A list of objects, each knowing its place (`ranges[2]`)."""
         return objects_of(self.items(key), self.place(key))
 
     def strings(self, key: str) -> list[str]:
@@ -227,6 +227,6 @@ def objects_of(values: list[JsonValue], where: str) -> list[JsonObject]:
 def wrong_value(
     place: str, value: JsonValue, expected: str, code: int = INVALID_CONFIG
 ) -> CniError:
-    """The error for a value at ``place``, which is missing where it is None."""
+    """The error for a value at `place`, which is missing where it is None."""
     found = "it is missing" if value is None else f"found {shown(value)}"
     return CniError(code, f'key "{place}": {found}, expected {expected}')

@@ -14,7 +14,7 @@ _IFNAME_REFUSED = re.compile(r"[/:\s]")
 def name_problem(name: str) -> str:
     """What is wrong with a network name or container id; empty if nothing is.
 
-    SPEC.md: letters and digits first, then also ``_``, ``.`` and ``-``.
+    SPEC.md: letters and digits first, then also `_`, `.` and `-`.
     """
     if not name:
         return "it is empty"

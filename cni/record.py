@@ -1,8 +1,8 @@
-"""``@record``: a frozen dataclass without the price of importing ``dataclasses``.
+"""`@record`: a frozen dataclass without the price of importing `dataclasses`.
 
-``dataclasses`` imports ``inspect`` and with it half the standard library: about 20 ms, as much as
-a whole plugin call may take. Type checkers see ``dataclass_transform``, so a record is checked
-like a frozen dataclass; at run time the few lines below give it ``__init__``, equality, a hash and
+`dataclasses` imports `inspect` and with it half the standard library: about 20 ms, as much as
+a whole plugin call may take. Type checkers see `dataclass_transform`, so a record is checked
+like a frozen dataclass; at run time the few lines below give it `__init__`, equality, a hash and
 a repr. Defaults must be immutable, since all instances share them.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     @dataclass_transform(frozen_default=True)
     def record(cls: type[T]) -> type[T]:
-        """Make ``cls`` an immutable value; its annotations are its fields, in order."""
+        """Make `cls` an immutable value; its annotations are its fields, in order."""
         return cls
 
 else:

@@ -38,7 +38,7 @@ class IPConfig:
 class Route:
     """A route of the container; fields that are None are left to the kernel.
 
-    mtu, advmss: bytes. priority: the metric. table, scope: as in ``ip route``, by number.
+    mtu, advmss: bytes. priority: the metric. table, scope: as in `ip route`, by number.
     """
 
     dst: ip.Network

@@ -1,7 +1,7 @@
 """The door: the only place that reads the environment and stdin, and prints.
 
-A plugin is a ``Plugin`` whose verbs take a ``Call`` and return a ``Result`` or raise a
-``CniError``. The executable, a warm worker and a test all call the same functions; ``serve`` adds
+A plugin is a `Plugin` whose verbs take a `Call` and return a `Result` or raise a
+`CniError`. The executable, a warm worker and a test all call the same functions; `serve` adds
 what the protocol wants around them: one JSON document on stdout or nothing, an exit status, and
 never a traceback where JSON is expected.
 """
@@ -82,7 +82,7 @@ class Terminated(BaseException):
 
 
 def main(name: str, bundle: Bundle) -> int:
-    """Serve one call of the bundle's plugin ``name`` as a process; returns the exit status."""
+    """Serve one call of the bundle's plugin `name` as a process; returns the exit status."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminate)
     return serve(name, bundle, os.environ, sys.stdin.buffer, sys.stdout.buffer)

@@ -1,8 +1,8 @@
 """Results as each version of the specification writes them, in both directions.
 
-Three shapes exist. 0.1.0 and 0.2.0 have one address a family in ``ip4`` and ``ip6``. 0.3.0 to
-0.4.0 have lists, and name the family of each address in ``version``. 1.0.0 dropped ``version``, and
-1.1.0 added ``mtu``, ``socketPath`` and ``pciID`` of interfaces and attributes of routes. As the
+Three shapes exist. 0.1.0 and 0.2.0 have one address a family in `ip4` and `ip6`. 0.3.0 to
+0.4.0 have lists, and name the family of each address in `version`. 1.0.0 dropped `version`, and
+1.1.0 added `mtu`, `socketPath` and `pciID` of interfaces and attributes of routes. As the
 reference's conversions do, route attributes are written from 0.3.0 on and interface attributes
 from 1.0.0 on: an older reader ignores them, and a chain of plugins keeps them.
 """
@@ -130,7 +130,7 @@ def _dns(dns: DNS) -> dict[str, JsonValue]:
 
 
 def decode(document: JsonObject, version: str = "") -> Result:
-    """Read a result of any version. ``version``: what to assume where it does not say.
+    """Read a result of any version. `version`: what to assume where it does not say.
 
     Raises CniError: INVALID_CONFIG for a wrong key, INCOMPATIBLE_VERSION for an unknown version.
     """
@@ -191,7 +191,7 @@ def _read_ip(item: JsonObject, interfaces: int) -> IPConfig:
 
 
 def read_route(item: JsonObject) -> Route:
-    """A route of a result or of a config (``dst``, ``gw`` and the attributes of spec 1.1.0).
+    """A route of a result or of a config (`dst`, `gw` and the attributes of spec 1.1.0).
 
     Raises CniError(INVALID_CONFIG).
     """
