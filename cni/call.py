@@ -69,7 +69,18 @@ class Call:
 
     @property
     def attachment(self) -> Attachment:
+        """The attachment on its network."""
         return Attachment(self.container_id, self.ifname)
+
+    @property
+    def owner(self) -> str:
+        """The attachment among all networks: what everything it owns is labelled with."""
+        return owner(self.network, self.attachment)
+
+
+def owner(network: str, attachment: Attachment) -> str:
+    """`network/container/ifname`: unambiguous, since none of the three may hold a slash."""
+    return f"{network}/{attachment.container_id}/{attachment.ifname}"
 
 
 def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = None) -> Call:

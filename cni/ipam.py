@@ -11,6 +11,7 @@ import sys
 from cni import execute, wire
 from cni.errors import DELEGATE_FAILED, CniError
 from cni.jsonvalue import parse_object
+from cni.record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ def add(call: Call, name: str) -> Result:
 def delete(call: Call, name: str) -> None:
     """Release the attachment's addresses."""
     _forward(call, name)
+
+
+def withdraw(call: Call, name: str) -> None:
+    """Release what `add` allocated, for an ADD that fails afterwards: a DEL of the same call."""
+    environ = {**call.environ, "CNI_COMMAND": "DEL"}
+    delete(replace(call, command="DEL", environ=environ), name)
 
 
 def check(call: Call, name: str) -> None:
