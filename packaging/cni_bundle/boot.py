@@ -1,0 +1,109 @@
+"""The first Python that a plugin's executable runs: it finds the modules, then calls the door.
+
+It stands in for PyInstaller's own bootstrap (see `pycni.spec`), which costs a plugin 2.5 ms of
+the 11 it needs to get here: all modules come from one file read once, instead of one archive
+lookup, read and inflation for each. Started as `bridge`, `host-local`, ...: the name it was
+called by picks the plugin, and failing that the executable's own name, so that a link or a copy
+under another name works as long as one of the two is known.
+"""
+
+# Everything imported here is compiled into the interpreter. Not even `from __future__ import
+# annotations`: before the store is open there is no module of that name, hence the quotes below.
+import gc
+import marshal
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from types import CodeType, ModuleType
+else:
+    Loader = object
+
+STORE = "modules.bin"
+
+
+class StoredModules(Loader):
+    """Finds and loads the bundle's modules from one file, whose index is read at the start.
+
+    `lean.write_store` describes the file. Implements the finder and the loader of PEP 451.
+    """
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._file = open(f"{home}/{STORE}", "rb")  # noqa: SIM115 - for the process's life
+        self._modules: dict[str, tuple[bool, int, int]]
+        self._extensions: dict[str, str]
+        self._modules, self._extensions = marshal.load(self._file)  # noqa: S302 - our own file
+        self._codes = self._file.tell()
+
+    def find_spec(
+        self,
+        name: str,
+        path: "Sequence[str] | None" = None,  # noqa: ARG002 - the protocol's
+        target: "ModuleType | None" = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """PEP 451: the spec of a module of the bundle, None for any other."""
+        found = self._modules.get(name)
+        if found is not None:
+            return ModuleSpec(name, self, is_package=found[0])
+        extension = self._extensions.get(name)
+        if extension is not None:
+            where = f"{self._home}/{extension}"
+            return ModuleSpec(name, ExtensionFileLoader(name, where), origin=where)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """PEP 451: nothing special."""
+
+    def exec_module(self, module: "ModuleType") -> None:
+        """PEP 451: run the module's code."""
+        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - this is what import is
+
+    def get_code(self, name: str) -> "CodeType":
+        """The code of a module of the bundle."""
+        _, start, size = self._modules[name]
+        self._file.seek(self._codes + start)
+        code: CodeType = marshal.loads(self._file.read(size))  # noqa: S302 - our own file
+        return code
+
+
+def main() -> int:
+    """Serve one call; returns the exit status."""
+    home: str = sys._MEIPASS  # type: ignore[attr-defined]  # set by the bootloader
+    # After the two finders of what is compiled into the interpreter, before the file system.
+    sys.meta_path.insert(2, StoredModules(home))
+    sys.path.clear()  # a module from anywhere else would be a defect of the bundle
+    import os
+
+    from cni_bundle.environment import open_standard_streams, restore_environment
+    from cni_bundle.plugins import PLUGINS
+
+    restore_environment(os.environ, home)
+    open_standard_streams()
+    from cni.execute import Bundle
+    from cni.skel import main as serve
+
+    for name in (os.path.basename(sys.argv[0]), os.path.basename(sys.executable)):
+        if name in PLUGINS:
+            return serve(name, Bundle(PLUGINS, sys.executable))
+    sys.stderr.write(
+        f"{sys.argv[0]}: no plugin of that name is in this bundle, only {', '.join(PLUGINS)}\n"
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    gc.disable()  # one call allocates little, and then the process is gone
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody listens; the exit status still says it
+        pass
+    import os
+
+    os._exit(status)  # taking the interpreter down in order costs 2 ms and frees what dies anyway

@@ -1,0 +1,46 @@
+"""The bundle's own plugins: each name with a function that imports it when it is called for.
+
+The functions keep one plugin's imports out of another's start-up, and being written out they are
+what PyInstaller's analysis follows. `cni.execute` is handed this table so that a delegate runs
+in-process without one plugin importing another.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cni.skel import Plugin
+
+
+def _bridge() -> Plugin:
+    from cni_bridge.main import PLUGIN
+
+    return PLUGIN
+
+
+def _host_local() -> Plugin:
+    from cni_host_local.main import PLUGIN
+
+    return PLUGIN
+
+
+def _loopback() -> Plugin:
+    from cni_loopback.main import PLUGIN
+
+    return PLUGIN
+
+
+def _portmap() -> Plugin:
+    from cni_portmap.main import PLUGIN
+
+    return PLUGIN
+
+
+PLUGINS: Mapping[str, Callable[[], Plugin]] = {
+    "bridge": _bridge,
+    "host-local": _host_local,
+    "loopback": _loopback,
+    "portmap": _portmap,
+}

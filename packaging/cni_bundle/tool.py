@@ -1,0 +1,18 @@
+"""The first Python that cnitool's executable runs.
+
+cnitool keeps PyInstaller's own bootstrap and archive: its libraries are many and may look for
+files beside their modules, and it waits for a person, not for a runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cni_bundle.environment import open_standard_streams, restore_environment
+from cnitool.main import main
+
+if __name__ == "__main__":
+    restore_environment(os.environ, sys._MEIPASS)  # type: ignore[attr-defined]
+    open_standard_streams()
+    sys.exit(main())
