@@ -65,12 +65,8 @@ def _contents(target: Path) -> list[Path]:
 
 def _executables(target: Path) -> list[str]:
     """The files in `target` that name a library directory of ours as theirs."""
-    return [
-        path.name
-        for path in target.iterdir()
-        if path.is_file()
-        and f"pyi-contents-directory {CONTENTS_PREFIX}".encode() in path.read_bytes()
-    ]
+    mark = f"pyi-contents-directory {CONTENTS_PREFIX}".encode()
+    return [path.name for path in target.iterdir() if path.is_file() and mark in path.read_bytes()]
 
 
 def _remove_unused(contents: Path) -> None:
@@ -81,9 +77,7 @@ def _remove_unused(contents: Path) -> None:
         except OSError:  # it has ended
             continue
         if used:
-            print(
-                f"left {contents}: process {maps.parent.name} uses it; the next install removes it"
-            )
+            print(f"left {contents}, in use by process {maps.parent.name}, to the next install")
             return
     shutil.rmtree(contents)
 
