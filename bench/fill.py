@@ -1,0 +1,56 @@
+"""Fill a host with other containers' allocations and mappings, for the growth cases.
+
+10,000 processes would take minutes, so both are made the short way: the allocations as the files
+that they are, the mappings by calling the plugin's verb as a function, in the suite's host.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import json
+import sys
+
+from bench.attachment import SPEC_VERSION, Config, portmap
+from bench.field import Suite
+from cni.execute import Bundle
+from cni.skel import serve
+from cni_bundle.plugins import PLUGINS
+
+_FIRST_ADDRESS = ipaddress.IPv4Address("10.88.64.0")
+_FIRST_PORT = 20000
+
+
+def fill(suite: Suite, network: str, count: int) -> None:
+    """Give `count` containers that are not there an address and a published port each."""
+    directory = suite.state / "networks" / network
+    directory.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        container = f"other{number}"
+        (directory / str(_FIRST_ADDRESS + number)).write_bytes(f"{container}\r\neth0".encode())
+    suite.host.run(_map, suite, network, count)
+
+
+def _map(suite: Suite, network: str, count: int) -> None:
+    bundle = Bundle(PLUGINS, sys.executable)
+    for number in range(count):
+        document: Config = {
+            "cniVersion": SPEC_VERSION,
+            "name": network,
+            **portmap(_FIRST_PORT + number),
+            "prevResult": {
+                "cniVersion": SPEC_VERSION,
+                "interfaces": [{"name": "eth0", "sandbox": str(suite.container.path)}],
+                "ips": [{"address": f"{_FIRST_ADDRESS + number}/16", "interface": 0}],
+            },
+        }
+        environ = {
+            "CNI_COMMAND": "ADD",
+            "CNI_CONTAINERID": f"other{number}",
+            "CNI_NETNS": str(suite.container.path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": str(suite.directory),
+        }
+        answer = io.BytesIO()
+        if serve("portmap", bundle, environ, io.BytesIO(json.dumps(document).encode()), answer):
+            raise RuntimeError(f"filling mapping {number}: {answer.getvalue().decode()}")
