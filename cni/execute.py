@@ -82,15 +82,18 @@ def run(
     path: str,
     environ: Mapping[str, str],
     stdin: bytes,
+    *,
     timeout: float | None = None,
     own_group: bool = False,
+    cancel: int | None = None,
 ) -> Outcome:
     """Run an executable to its end, feeding stdin and collecting stdout and stderr.
 
     timeout: seconds. own_group: start it as the leader of a process group, so that whatever it
-    started dies with it; a delegate stays in its caller's group to die with the caller.
-    Raises CniError: DELEGATE_FAILED where it cannot be started, TRY_AGAIN_LATER on a time-out; any
-    exception while waiting (a signal's included) kills it too.
+    started dies with it; a delegate stays in its caller's group to die with the caller. cancel: a
+    descriptor that ends the call when it becomes readable.
+    Raises CniError: DELEGATE_FAILED where it cannot be started, TRY_AGAIN_LATER on a time-out or a
+    cancellation; any exception while waiting (a signal's included) kills it too.
     """
     inner_in, outer_in = os.pipe2(os.O_CLOEXEC)
     outer_out, inner_out = os.pipe2(os.O_CLOEXEC)
@@ -118,7 +121,8 @@ def run(
         for fd in (inner_in, inner_out, inner_err):
             os.close(fd)
     try:
-        stdout, stderr = _converse((outer_in, outer_out, outer_err), stdin, timeout, path)
+        pipes = (outer_in, outer_out, outer_err)
+        stdout, stderr = _converse(pid, pipes, stdin, path, timeout=timeout, cancel=cancel)
     except BaseException:
         _kill(pid, own_group)
         os.waitpid(pid, 0)
@@ -138,20 +142,26 @@ def _kill(pid: int, group: bool) -> None:
 
 
 def _converse(
-    pipes: tuple[int, int, int], stdin: bytes, timeout: float | None, path: str
+    pid: int,
+    pipes: tuple[int, int, int],
+    stdin: bytes,
+    path: str,
+    *,
+    timeout: float | None,
+    cancel: int | None,
 ) -> tuple[bytes, bytes]:
-    """Write stdin and read both outputs until the process has closed them; closes the pipes."""
+    """Write stdin, read both outputs until the process has closed them and ended; close them."""
     to, out, err = pipes
     received: dict[int, list[bytes]] = {out: [], err: []}
     unsent = memoryview(stdin)
     deadline = None if timeout is None else time.monotonic() + timeout
-    poll = select.poll()
-    os.set_blocking(to, False)
-    poll.register(to, select.POLLOUT)
-    for fd in received:
-        poll.register(fd, select.POLLIN)
-    open_fds = {to, out, err}
+    poll = _poll(to, (out, err) if cancel is None else (out, err, cancel))
+    open_fds = set(pipes)
     try:
+        # A process may close its outputs and stay: the deadline counts until it has ended.
+        ended = os.pidfd_open(pid)
+        open_fds.add(ended)
+        poll.register(ended, select.POLLIN)
         while open_fds:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             events = poll.poll(None if left is None else left * 1000)
@@ -160,7 +170,11 @@ def _converse(
                     TRY_AGAIN_LATER, f"plugin {path} did not end within {timeout:g} s; killed"
                 )
             for fd, _ in events:
-                if fd == to:
+                if fd == cancel:
+                    raise CniError(TRY_AGAIN_LATER, f"plugin {path} was cancelled; killed")
+                if fd == ended:
+                    done = True
+                elif fd == to:
                     unsent = _send(fd, unsent)
                     done = not unsent
                 else:
@@ -175,6 +189,15 @@ def _converse(
         for fd in open_fds:
             os.close(fd)
     return b"".join(received[out]), b"".join(received[err])
+
+
+def _poll(writes: int, reads: tuple[int, ...]) -> select.poll:
+    poll = select.poll()
+    os.set_blocking(writes, False)
+    poll.register(writes, select.POLLOUT)
+    for fd in reads:
+        poll.register(fd, select.POLLIN)
+    return poll
 
 
 def _send(fd: int, unsent: memoryview) -> memoryview:
