@@ -1,0 +1,95 @@
+"""Wait until something in a namespace is so, woken by the kernel's announcements.
+
+Not part of `netlink.Netlink`, where an announcement could be taken for an answer.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import time
+
+from hostnet.netlink import NETLINK_ROUTE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+# <linux/rtnetlink.h>
+RTNLGRP_LINK = 1
+RTNLGRP_NEIGH = 3
+RTNLGRP_IPV4_IFADDR = 5
+RTNLGRP_IPV4_ROUTE = 7
+RTNLGRP_IPV6_IFADDR = 9
+RTNLGRP_IPV6_ROUTE = 11
+
+_SOL_NETLINK = 270
+_NETLINK_ADD_MEMBERSHIP = 1
+_RECEIVE_BYTES = 0x10000
+
+
+class Monitor:
+    """Hears the announcements of some groups in the namespace where the calling thread is now."""
+
+    __slots__ = ("_sock",)
+
+    def __init__(self, *groups: int, protocol: int = NETLINK_ROUTE) -> None:
+        self._sock = _socket.socket(
+            _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol
+        )
+        self._sock.bind((0, 0))
+        for group in groups:
+            self._sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def until(self, check: Callable[[], T | None], seconds: float, what: str) -> T:
+        """Call `check` now and after every announcement until it gives something.
+
+        Asking for the state, not trusting what was announced, makes it no matter when one gets
+        lost. Raises TimeoutError ("`what` has not happened within 2 s").
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found = check()
+            if found is not None:
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._heard(left):
+                raise TimeoutError(
+                    errno.ETIMEDOUT,
+                    f"{what} has not happened within {seconds:g} s",
+                )
+
+    def _heard(self, seconds: float) -> bool:
+        """Whether something was announced before the time was over; takes all there is."""
+        try:
+            self._sock.settimeout(seconds)
+            self._sock.recv(_RECEIVE_BYTES)
+            self._sock.settimeout(0)
+            while True:
+                self._sock.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            return False
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return True  # more than the buffer holds, so something
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sock.close()

@@ -1,0 +1,277 @@
+"""Routes (rtnetlink(7), RTM_*ROUTE)."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import struct
+
+from hostnet.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NetlinkError,
+    attr,
+    attr_u32,
+    nested,
+    parse,
+    to_u32,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hostnet.netlink import Netlink
+
+AF_INET = 2
+AF_INET6 = 10
+RTM_NEWROUTE = 24
+RTM_DELROUTE = 25
+RTM_GETROUTE = 26
+
+# <linux/rtnetlink.h>
+RT_TABLE_MAIN = 254
+RT_TABLE_LOCAL = 255
+RT_SCOPE_UNIVERSE = 0
+RT_SCOPE_LINK = 253
+RT_SCOPE_HOST = 254
+RT_SCOPE_NOWHERE = 255
+RTPROT_KERNEL = 2
+RTPROT_BOOT = 3
+RTPROT_STATIC = 4
+RTN_UNICAST = 1
+RTNH_F_ONLINK = 4
+RTM_F_LOOKUP_TABLE = 0x1000
+RTA_DST = 1
+RTA_OIF = 4
+RTA_GATEWAY = 5
+RTA_PRIORITY = 6
+RTA_PREFSRC = 7
+RTA_METRICS = 8
+RTA_TABLE = 15
+RTA_VIA = 18
+RTAX_MTU = 2
+RTAX_ADVMSS = 8
+
+# family, lengths of destination and source, tos, table, protocol, scope, type, flags
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_VIA = struct.Struct("=H")
+
+
+class Route:
+    """A route as the kernel described it."""
+
+    __slots__ = (
+        "_attrs",
+        "_dst_len",
+        "_table",
+        "family",
+        "flags",
+        "kind",
+        "protocol",
+        "scope",
+    )
+
+    def __init__(self, payload: bytes) -> None:
+        """From the payload of an RTM_NEWROUTE message."""
+        (
+            self.family,
+            self._dst_len,
+            _src_len,
+            _tos,
+            self._table,
+            self.protocol,
+            self.scope,
+            self.kind,
+            self.flags,
+        ) = _RTMSG.unpack_from(payload)
+        self._attrs = parse(payload, 12)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.destination} via {self.gateway} dev {self.oif} table {self.table}>"
+
+    def attribute(self, kind: int) -> bytes:
+        """The value of any RTA_ attribute; empty when the route has none."""
+        return self._attrs.get(kind, b"")
+
+    @property
+    def destination(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        """Where it leads: 0.0.0.0/0 or ::/0 for a default route."""
+        if self.family == AF_INET6:
+            return ipaddress.IPv6Network((self.attribute(RTA_DST) or bytes(16), self._dst_len))
+        return ipaddress.IPv4Network((self.attribute(RTA_DST) or bytes(4), self._dst_len))
+
+    @property
+    def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The next hop, which may be IPv6 for an IPv4 route; None when it is on the link."""
+        packed = self.attribute(RTA_GATEWAY) or self.attribute(RTA_VIA)[2:]
+        return ipaddress.ip_address(packed) if packed else None
+
+    @property
+    def source(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The preferred source address."""
+        packed = self.attribute(RTA_PREFSRC)
+        return ipaddress.ip_address(packed) if packed else None
+
+    @property
+    def oif(self) -> int:
+        """Index of the link it leads out of; 0 for none."""
+        return self._number(self._attrs, RTA_OIF)
+
+    @property
+    def priority(self) -> int:
+        """Also known as metric."""
+        return self._number(self._attrs, RTA_PRIORITY)
+
+    @property
+    def table(self) -> int:
+        """Number of the table it is in."""
+        return self._number(self._attrs, RTA_TABLE) or self._table
+
+    @property
+    def mtu(self) -> int:
+        """The path MTU it prescribes; 0 for none."""
+        return self._number(parse(self.attribute(RTA_METRICS)), RTAX_MTU)
+
+    @property
+    def advmss(self) -> int:
+        """The TCP segment size to advertise; 0 for none."""
+        return self._number(parse(self.attribute(RTA_METRICS)), RTAX_ADVMSS)
+
+    @staticmethod
+    def _number(attrs: dict[int, bytes], kind: int) -> int:
+        value = attrs.get(kind)
+        return to_u32(value) if value else 0
+
+
+def add(
+    nl: Netlink,
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    oif: int = 0,
+    source: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    mtu: int = 0,
+    advmss: int = 0,
+    priority: int = 0,
+    table: int = RT_TABLE_MAIN,
+    scope: int | None = None,
+    onlink: bool = False,
+    protocol: int = RTPROT_BOOT,
+    replace: bool = False,
+) -> None:
+    """Add a route, or with `replace` put it in the place of the one to the same destination.
+
+    `scope` is by default that of `ip route`: link without a gateway, else universe. `onlink` says
+    that the gateway is on the link though no route covers it. Raises NetlinkError, EEXIST when
+    there is one already.
+    """
+    if scope is None:
+        on_link = gateway is None and destination.version == 4
+        scope = RT_SCOPE_LINK if on_link else RT_SCOPE_UNIVERSE
+    flags = RTNH_F_ONLINK if onlink else 0
+    payload = _payload(
+        destination,
+        gateway=gateway,
+        oif=oif,
+        priority=priority,
+        table=table,
+        scope=scope,
+        protocol=protocol,
+        flags=flags,
+    )
+    if source is not None:
+        payload += attr(RTA_PREFSRC, source.packed)
+    metrics = attr_u32(RTAX_MTU, mtu) if mtu else b""
+    if advmss:
+        metrics += attr_u32(RTAX_ADVMSS, advmss)
+    if metrics:
+        payload += nested(RTA_METRICS, metrics)
+    how = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+    via = f" via {gateway}" if gateway else ""
+    nl.request(RTM_NEWROUTE, payload, how, f"add the route to {destination}{via}")
+
+
+def delete(
+    nl: Netlink,
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    oif: int = 0,
+    priority: int = 0,
+    table: int = RT_TABLE_MAIN,
+    missing_ok: bool = False,
+) -> bool:
+    """Delete the route that agrees with all that is given; False when there is none.
+
+    Raises NetlinkError, ESRCH when there is none and `missing_ok` is not set.
+    """
+    payload = _payload(destination, gateway=gateway, oif=oif, priority=priority, table=table)
+    try:
+        nl.request(RTM_DELROUTE, payload, 0, f"delete the route to {destination}")
+    except NetlinkError as error:
+        if missing_ok and error.errno in (errno.ESRCH, errno.ENODEV):
+            return False
+        raise
+    return True
+
+
+def _payload(
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
+    oif: int,
+    priority: int,
+    table: int,
+    scope: int = RT_SCOPE_NOWHERE,
+    protocol: int = 0,
+    flags: int = 0,
+) -> bytes:
+    version = destination.version
+    family = AF_INET if version == 4 else AF_INET6
+    length = destination.prefixlen
+    kind = RTN_UNICAST if protocol else 0  # 0 deletes any
+    short = table if table < 256 else 0
+    payload = _RTMSG.pack(family, length, 0, 0, short, protocol, scope, kind, flags)
+    if length:
+        payload += attr(RTA_DST, destination.network_address.packed)
+    if table > 255:
+        payload += attr_u32(RTA_TABLE, table)
+    if gateway is not None and gateway.version == version:
+        payload += attr(RTA_GATEWAY, gateway.packed)
+    elif gateway is not None:
+        payload += attr(RTA_VIA, _VIA.pack(AF_INET6) + gateway.packed)
+    if oif:
+        payload += attr_u32(RTA_OIF, oif)
+    if priority:
+        payload += attr_u32(RTA_PRIORITY, priority)
+    return payload
+
+
+def dump(nl: Netlink, family: int, *, table: int = RT_TABLE_MAIN, oif: int = 0) -> list[Route]:
+    """The routes of a family (AF_INET, AF_INET6) in a table (0: in all), or those out of a link."""
+    payload = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+    if table:
+        payload += attr_u32(RTA_TABLE, table)
+    if oif:
+        payload += attr_u32(RTA_OIF, oif)
+    try:
+        answers = nl.dump(RTM_GETROUTE, payload, "list the routes")
+    except NetlinkError as error:
+        # The kernel makes a table with its first route, and forgets the routes of a link with it.
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return []
+        raise
+    return [Route(body) for _type, body in answers]
+
+
+def lookup(
+    nl: Netlink, destination: ipaddress.IPv4Address | ipaddress.IPv6Address, *, oif: int = 0
+) -> Route:
+    """The route a packet to this address takes. Raises NetlinkError, ENETUNREACH for none."""
+    packed = destination.packed
+    family = AF_INET if len(packed) == 4 else AF_INET6
+    payload = _RTMSG.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, RTM_F_LOOKUP_TABLE)
+    payload += attr(RTA_DST, packed)
+    if oif:
+        payload += attr_u32(RTA_OIF, oif)
+    return Route(nl.request(RTM_GETROUTE, payload, 0, f"find the way to {destination}")[0][1])
