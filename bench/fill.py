@@ -13,7 +13,7 @@ import sys
 
 from bench.attachment import SPEC_VERSION, Config, portmap
 from bench.field import Suite
-from cni.execute import Bundle
+from cni.bundle import Bundle
 from cni.skel import serve
 from cni_bundle.plugins import PLUGINS
 

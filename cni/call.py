@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cni.execute import Bundle
+    from cni.bundle import Bundle
     from cni.jsonvalue import JsonObject
     from cni.result import Result
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 
 from cni.errors import (
@@ -25,29 +24,13 @@ from cni.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from cni.skel import Plugin
+    import signal as _signal
+    from collections.abc import Mapping, Sequence
+else:
+    import _signal  # see cni.skel
 
 _CHUNK = 65536
 _SHOWN = 2000
-
-
-@record
-class Bundle:
-    """The plugins that live in one executable. executable: its file, which all names link to."""
-
-    plugins: Mapping[str, Callable[[], Plugin]]
-    executable: str
-
-    def owns(self, name: str, path: str) -> bool:
-        """Whether the file at `path` is this bundle under the name of one of its plugins."""
-        if name not in self.plugins:
-            return False
-        try:
-            return os.path.samefile(path, self.executable)
-        except OSError:
-            return False
 
 
 @record
@@ -109,7 +92,7 @@ def run(
                 (os.POSIX_SPAWN_DUP2, inner_err, 2),
             ],
             setpgroup=0 if own_group else os.getpgrp(),
-            setsigdef=[signal.SIGPIPE],
+            setsigdef=[_signal.SIGPIPE],
         )
     except OSError as error:
         for fd in (outer_in, outer_out, outer_err):
@@ -134,9 +117,9 @@ def run(
 def _kill(pid: int, group: bool) -> None:
     try:
         if group:
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, _signal.SIGKILL)
         else:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, _signal.SIGKILL)
     except ProcessLookupError:
         pass
 

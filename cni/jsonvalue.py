@@ -7,8 +7,7 @@ may exceed 32 bits; each reader states its own bounds.
 
 from __future__ import annotations
 
-import json
-
+from cni import jsontext
 from cni.errors import DECODE_FAILURE, INVALID_CONFIG, CniError
 from cni.ip import parse_address, parse_interface, parse_mac, parse_network
 
@@ -33,14 +32,10 @@ _SHOWN = 60
 def shown(value: JsonValue) -> str:
     """A JSON value as an error message shows it: one line, at most 60 characters."""
     try:
-        text = json.dumps(value)
+        text = jsontext.dumps(value)
     except RecursionError:
         text = "(a deeply nested value)"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-
-
-def _refuse_constant(name: str) -> JsonValue:
-    raise ValueError(f"{name} is not JSON")
 
 
 def parse_json(data: bytes, what: str) -> JsonValue:
@@ -55,7 +50,7 @@ def parse_json(data: bytes, what: str) -> JsonValue:
     if not data.strip():
         raise CniError(DECODE_FAILURE, f"{what} is empty, expected a JSON object")
     try:
-        value: JsonValue = json.loads(data.decode(), parse_constant=_refuse_constant)
+        value: JsonValue = jsontext.loads(data.decode())
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8: {error.reason} at byte {error.start}"
     except RecursionError:

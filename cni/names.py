@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _LONGEST = 200
 """The results cache joins network, container and interface into one file name of at most 255."""
 _IFNAME_LONGEST = 15  # IFNAMSIZ - 1, linux/if.h
-_IFNAME_REFUSED = re.compile(r"[/:\s]")
 
 
 def name_problem(name: str) -> str:
@@ -18,11 +14,15 @@ def name_problem(name: str) -> str:
     """
     if not name:
         return "it is empty"
-    if not _NAME.fullmatch(name):
+    if not (_is_alphanumeric(name[0]) and all(c in "_.-" or _is_alphanumeric(c) for c in name)):
         return f"found {name[:40]!r}, expected letters, digits and '_.-', the first alphanumeric"
     if len(name) > _LONGEST:
         return f"it has {len(name)} characters, expected at most {_LONGEST}"
     return ""
+
+
+def _is_alphanumeric(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def ifname_problem(name: str) -> str:
@@ -31,6 +31,6 @@ def ifname_problem(name: str) -> str:
         return "it is empty"
     if len(name.encode(errors="surrogateescape")) > _IFNAME_LONGEST:
         return f"found {name[:40]!r} of {len(name)} characters, expected at most {_IFNAME_LONGEST}"
-    if name in (".", "..") or _IFNAME_REFUSED.search(name) or not name.isprintable():
+    if name in (".", "..") or any(c in "/:" or c.isspace() for c in name) or not name.isprintable():
         return f"found {name!r}, expected no '/', ':' or white space, and neither '.' nor '..'"
     return ""

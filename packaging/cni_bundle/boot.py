@@ -84,7 +84,7 @@ def main() -> int:
 
     restore_environment(os.environ, home)
     open_standard_streams()
-    from cni.execute import Bundle
+    from cni.bundle import Bundle
     from cni.skel import main as serve
 
     for name in (os.path.basename(sys.argv[0]), os.path.basename(sys.executable)):

@@ -1,0 +1,78 @@
+"""JSON text to values and back, through the accelerator inside the standard library's `json`.
+
+`import json` costs a plugin 4 ms on top of 10: its modules bring `re` and `enum` for what they do
+where there is no accelerator. The C scanner and encoder, `_json`, need neither, and are what
+`json.loads` and `json.dumps` hand the whole work to. Wherever they are not content (no JSON in the
+text, no accelerator in the interpreter) `json` itself is asked, and says what is wrong.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from cni.jsonvalue import JsonValue
+
+_WHITE_SPACE = " \t\n\r"  # RFC 8259, section 2
+
+
+class _Settings:
+    """What the scanner reads: the defaults of `json.loads`, but NaN and Infinity are no JSON."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name: str) -> NoReturn:
+        """Refuse a word that `json` would let pass."""
+        raise ValueError(f"{name} is not JSON")
+
+
+if TYPE_CHECKING:
+
+    def _scan(text: str, start: int) -> tuple[JsonValue, int]: ...
+
+    def _encode(value: JsonValue, level: int) -> tuple[str, ...]: ...
+
+else:
+    try:
+        from _json import encode_basestring_ascii, make_encoder, make_scanner
+    except ImportError:
+        import json
+
+        _scan = json.JSONDecoder(parse_constant=_Settings.parse_constant).scan_once
+        _encode = json.JSONEncoder(separators=(",", ":")).iterencode
+    else:
+        _scan = make_scanner(_Settings)
+        _encode = make_encoder(
+            None, None, encode_basestring_ascii, None, ":", ",", False, False, False
+        )
+
+
+def loads(text: str) -> JsonValue:
+    """The value of one JSON document.
+
+    Raises ValueError with the words of `json`, and RecursionError for one nested too deeply.
+    """
+    document = text.strip(_WHITE_SPACE)
+    try:
+        value, end = _scan(document, 0)
+    except RecursionError:
+        raise
+    except Exception:  # noqa: BLE001 - without `json` the scanner cannot even raise its own error
+        value, end = None, -1
+    if end == len(document):
+        return value
+    import json
+
+    refused: JsonValue = json.loads(text, parse_constant=_Settings.parse_constant)
+    return refused
+
+
+def dumps(value: JsonValue) -> str:
+    """Compact JSON in ASCII. Raises RecursionError for a value nested too deeply."""
+    return "".join(_encode(value, 0))
