@@ -11,6 +11,7 @@ import marshal
 import os
 import zipfile
 from _imp import is_frozen
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -52,13 +53,23 @@ def _source(module: str) -> str:
     return spec.origin
 
 
-def write_store(modules: Toc, extensions: Toc, path: Path) -> None:
+def modules_of(packages: Iterable[Path]) -> list[str]:
+    """The names of every module in these package directories, the packages themselves included."""
+    return [
+        ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        for package in packages
+        for file in sorted(package.rglob("*.py"))
+    ]
+
+
+def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Path) -> None:
     """Write the file that `cni_bundle.boot.StoredModules` reads.
 
     First a marshalled pair of indexes: module -> (is it a package, where its code starts, how many
     bytes it has), and extension module -> its shared object; then the marshalled codes, compiled
     here without asserts and docstrings. Offsets count from the end of the pair. Modules that are
-    compiled into the interpreter stay out.
+    compiled into the interpreter stay out. Raises LookupError when one of `required` is missing:
+    PyInstaller leaves out without a word what does not compile.
     """
     index: dict[str, tuple[bool, int, int]] = {}
     codes: list[bytes] = []
@@ -76,6 +87,11 @@ def write_store(modules: Toc, extensions: Toc, path: Path) -> None:
         index[name] = (package, at, len(code))
         codes.append(code)
         at += len(code)
+    missing = set(required) - set(index)
+    if missing:
+        raise LookupError(
+            f"left out by PyInstaller: {', '.join(sorted(missing))}; do they compile?"
+        )
     objects = {
         os.path.basename(where).partition(".")[0]: where
         for where, _, kind in extensions

@@ -11,6 +11,7 @@ under another name works as long as one of the two is known.
 # annotations`: before the store is open there is no module of that name, hence the quotes below.
 import gc
 import marshal
+import os
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader
@@ -71,19 +72,31 @@ class StoredModules(Loader):
         return code
 
 
+def open_standard_streams() -> None:
+    """Open /dev/null for each of stdin, stdout and stderr that the caller left closed.
+
+    Before anything else is opened: the next file or socket would get the number, and a result or
+    an error be written into it.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - for good
+
+
 def main() -> int:
     """Serve one call; returns the exit status."""
+    open_standard_streams()
     home: str = sys._MEIPASS  # type: ignore[attr-defined]  # set by the bootloader
     # After the two finders of what is compiled into the interpreter, before the file system.
     sys.meta_path.insert(2, StoredModules(home))
     sys.path.clear()  # a module from anywhere else would be a defect of the bundle
-    import os
-
-    from cni_bundle.environment import open_standard_streams, restore_environment
+    from cni_bundle.environment import restore_environment
     from cni_bundle.plugins import PLUGINS
 
     restore_environment(os.environ, home)
-    open_standard_streams()
     from cni.bundle import Bundle
     from cni.skel import main as serve
 
@@ -104,6 +117,4 @@ if __name__ == "__main__":
         sys.stderr.flush()
     except OSError:  # nobody listens; the exit status still says it
         pass
-    import os
-
     os._exit(status)  # taking the interpreter down in order costs 2 ms and frees what dies anyway

@@ -1,14 +1,10 @@
-"""Give the process back the environment and the file descriptors it was meant to have.
+"""Give the process back the environment it was meant to have.
 
 PyInstaller's bootloader points the dynamic loader into the bundle and leaves notes to itself in
-the environment; what a plugin executes (a delegate, a tool) must see none of it. And a caller may
-start a plugin with stdin, stdout or stderr closed.
+the environment; what a plugin executes (a delegate, a tool) must see none of it.
 """
 
 from __future__ import annotations
-
-import os
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,19 +34,3 @@ def restore_environment(environ: MutableMapping[str, str], home: str) -> None:
     elif path.startswith(f"{home}:"):
         environ["LD_LIBRARY_PATH"] = path[len(home) + 1 :]
         environ.pop("LD_LIBRARY_PATH_ORIG", None)
-
-
-def open_standard_streams() -> None:
-    """Open /dev/null for each of stdin, stdout and stderr that the caller left closed.
-
-    Otherwise the next file or socket that is opened gets the number, and a result or an error is
-    written into it.
-    """
-    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        if getattr(sys, name) is not None:
-            continue
-        opened = os.open(os.devnull, os.O_RDWR)
-        if opened != fd:
-            os.dup2(opened, fd)
-            os.close(opened)
-        setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - for the process's life

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
-from cni_bundle.environment import open_standard_streams, restore_environment
+from cni_bundle.boot import open_standard_streams
+from cni_bundle.environment import restore_environment
 from cnitool.main import main
 
 if __name__ == "__main__":
-    restore_environment(os.environ, sys._MEIPASS)  # type: ignore[attr-defined]
     open_standard_streams()
+    restore_environment(os.environ, sys._MEIPASS)  # type: ignore[attr-defined]
     sys.exit(main())

@@ -1,0 +1,190 @@
+"""The built executables: in place, copied every way, and in every poor environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cni_bundle.plugins import PLUGINS
+
+ENTRIES = sorted(PLUGINS)
+VERSION = {"CNI_COMMAND": "VERSION"}
+
+
+def call(
+    path: Path, environ: dict[str, str], stdin: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [path], env=environ, input=stdin, text=True, capture_output=True, check=False, cwd=cwd
+    )
+
+
+def versions(path: Path, environ: dict[str, str] | None = None, cwd: Path | None = None) -> object:
+    done = call(path, environ or VERSION, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)["supportedVersions"]
+
+
+def test_one_entry_for_each_plugin_and_the_tool(built: Path) -> None:
+    files = {path.name for path in built.iterdir() if path.is_file()}
+    assert files == {*ENTRIES, "cnitool"}
+    assert [path.name[:10] for path in built.iterdir() if path.is_dir()] == ["pycni-lib-"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_answers_version(built: Path, name: str) -> None:
+    assert "1.1.0" in str(versions(built / name))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_run_by_hand_it_says_what_it_is(built: Path, name: str) -> None:
+    done = call(built / name, {})
+    assert done.returncode != 0
+    assert name in done.stderr
+    assert "1.1.0" in done.stderr
+    assert json.loads(done.stdout)["code"] == 4
+
+
+def test_the_tool_runs(built: Path) -> None:
+    done = subprocess.run(
+        [built / "cnitool", "--help"], env={}, text=True, capture_output=True, check=False
+    )
+    assert "cnitool" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _whole(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-r", source, target], check=True)
+
+
+def _dereferenced(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-rL", source, target], check=True)
+
+
+def _tar(source: Path, target: Path) -> None:
+    target.mkdir()
+    packed = subprocess.run(["tar", "-C", source, "-c", "."], check=True, capture_output=True)
+    subprocess.run(["tar", "-C", target, "-x"], check=True, input=packed.stdout)
+
+
+def _python(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+
+
+@pytest.mark.parametrize("copy", [_whole, _dereferenced, _tar, _python])
+def test_works_where_it_is_copied(
+    built: Path, tmp_path: Path, copy: Callable[[Path, Path], None]
+) -> None:
+    there = tmp_path / "other place"
+    copy(built, there)
+    for name in ENTRIES:
+        versions(there / name)
+
+
+def test_works_through_a_link_under_another_name(built: Path, tmp_path: Path) -> None:
+    link = tmp_path / "my-bridge"
+    link.symlink_to(built / "bridge")
+    versions(link)
+
+
+def test_an_unknown_name_is_told_what_there_is(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "bin")
+    renamed = (tmp_path / "bin" / "bridge").rename(tmp_path / "bin" / "brigde")
+    done = call(renamed, VERSION)
+    assert done.returncode == 1
+    assert "brigde: no plugin of that name" in done.stderr
+    assert "host-local" in done.stderr
+
+
+def test_works_where_the_directory_cannot_be_read(built: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir "$1" && exec "$2"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", gone, built / "bridge"],
+        env=VERSION, cwd=gone, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["cniVersion"] == "1.1.0", done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_works_with_closed_streams(built: Path, tmp_path: Path, closed: str) -> None:
+    """A closed stream's number must not be taken by a file that the answer then lands in."""
+    status = tmp_path / "status"
+    script = f'"$1" {closed}; echo $? > "$2"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", built / "bridge", status],
+        env=VERSION, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert status.read_text() == "0\n", done.stderr
+    if ">&-" not in closed.replace("2>&-", ""):
+        assert json.loads(done.stdout)["cniVersion"] == "1.1.0"
+
+
+def test_a_full_disk_behind_stdout_is_a_failure(built: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [built / "bridge"], env=VERSION, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"LD_LIBRARY_PATH": "/nowhere"},
+        {"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere", "PYTHONSTARTUP": "/nowhere"},
+        {"LANG": "tlh_KX.KOI8-R", "LC_ALL": "nowhere"},
+        {"_PYI_PARENT_PROCESS_LEVEL": "2", "_PYI_APPLICATION_HOME_DIR": "/nowhere"},
+        {"_MEIPASS2": "/nowhere"},
+    ],
+)
+def test_a_hostile_environment_changes_nothing(built: Path, hostile: dict[str, str]) -> None:
+    assert "1.1.0" in str(versions(built / "bridge", {**VERSION, **hostile}))
+
+
+def test_called_by_a_process_of_the_same_executable(built: Path) -> None:
+    """A foreign plugin in between may pass on what an executable of ours passed to it."""
+    notes = {"_PYI_ARCHIVE_FILE": str(built / "bridge"), "_PYI_PARENT_PROCESS_LEVEL": "0"}
+    assert "1.1.0" in str(versions(built / "bridge", {**VERSION, **notes}))
+
+
+@pytest.mark.parametrize("before", [None, "/some/where"])
+def test_a_delegate_sees_the_callers_environment(
+    built: Path, host: object, tmp_path: Path, container: object, before: str | None
+) -> None:
+    """What the bootloader sets for itself would make foreign programs load our libraries."""
+    seen = tmp_path / "seen"
+    spy = tmp_path / "spy"
+    spy.write_text(f"#!/bin/sh\nenv -0 > {seen}\nexit 1\n")
+    spy.chmod(0o755)
+    environ = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "one",
+        "CNI_NETNS": str(container),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "MARK": "x",
+    }
+    if before is not None:
+        environ["LD_LIBRARY_PATH"] = before
+    config = {
+        "cniVersion": "1.0.0",
+        "name": "n",
+        "type": "bridge",
+        "bridge": "b0",
+        "ipam": {"type": "spy"},
+    }
+    done = call(built / "bridge", environ, json.dumps(config))
+    assert done.returncode != 0
+    lines = (one.partition("=") for one in seen.read_text().split("\0") if one)
+    passed = {key: value for key, _, value in lines if key not in ("PWD", "_", "OLDPWD", "SHLVL")}
+    assert passed == environ

@@ -1,0 +1,77 @@
+"""`make install` and `make uninstall`: replace a suite in use, leave others' files alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTRIES = {"bridge", "cnitool", "host-local", "loopback", "portmap"}
+
+
+def install(*arguments: str | Path) -> str:
+    command = [sys.executable, ROOT / "packaging" / "install.py", *arguments]
+    return subprocess.run(command, check=True, text=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A directory with a plugin of somebody else's, as /opt/cni/bin is."""
+    directory = tmp_path / "opt cni bin"
+    directory.mkdir()
+    (directory / "calico").write_text("#!/bin/sh\n")
+    (directory / "bridge").write_text("the reference's\n")
+    return directory
+
+
+def version(path: Path) -> int:
+    done = subprocess.run([path], env={"CNI_COMMAND": "VERSION"}, check=False, capture_output=True)
+    return done.returncode
+
+
+def test_installs_and_replaces(built: Path, target: Path) -> None:
+    install(built, target)
+    assert {path.name for path in target.iterdir() if path.is_file()} == ENTRIES | {"calico"}
+    assert (target / "bridge").samefile(target / "portmap")
+    assert version(target / "bridge") == 0
+
+
+def test_installing_again_changes_nothing_and_leaves_nothing(built: Path, target: Path) -> None:
+    install(built, target)
+    names = sorted(path.name for path in target.iterdir())
+    install(built, target)
+    assert sorted(path.name for path in target.iterdir()) == names
+    assert version(target / "host-local") == 0
+
+
+def test_an_older_build_goes_unless_it_is_in_use(built: Path, target: Path) -> None:
+    unused, used = target / "pycni-lib-00000000", target / "pycni-lib-11111111"
+    for old in (unused, used):
+        old.mkdir()
+    library = used / "libz.so.1"
+    library.write_bytes(next(built.glob("pycni-lib-*/libz.so.1")).read_bytes())
+    holder = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, library],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout
+        process.stdout.readline()  # it has loaded the library
+        assert f"in use by process {process.pid}" in install(built, target)
+        assert used.exists()
+        assert not unused.exists()
+        process.communicate("")
+    install(built, target)
+    assert not used.exists()
+
+
+def test_uninstalls_only_its_own(built: Path, target: Path) -> None:
+    install(built, target)
+    (target / "bridge").unlink()
+    (target / "bridge").write_text("put back by hand\n")
+    said = install("--remove", target)
+    assert sorted(path.name for path in target.iterdir()) == ["bridge", "calico"]
+    assert "portmap" in said
