@@ -1,7 +1,8 @@
 """Addresses as the reference reads them: Go's `net.ParseIP` and `net.ParseCIDR`.
 
 Python's `ipaddress` is a little more liberal (netmasks, zone indices, IPv4-mapped addresses kept
-as IPv6), and both suites must agree on what a config or an address file means.
+as IPv6), and both suites must agree on what a config or an address file means. To Go an IPv4-mapped
+address is the IPv4 address, and `::ffff:10.1.2.3/120` is `10.1.2.3/24`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     Address: TypeAlias = IPv4Address | IPv6Address
     Interface: TypeAlias = IPv4Interface | IPv6Interface
     Network: TypeAlias = IPv4Network | IPv6Network
+
+_MAPPED = 96
+"""Bits of `::ffff:0:0/96`, the prefix of all IPv4-mapped addresses (RFC 4291, section 2.5.5.2)."""
 
 
 def parse_address(text: str) -> Address:
@@ -33,11 +37,14 @@ def parse_interface(text: str) -> Interface:
     address, slash, length = text.partition("/")
     if not slash or not (length.isascii() and length.isdigit()):
         raise ValueError(f"{text!r} has no prefix length")
-    if ":" not in address:
-        return IPv4Interface((address, int(length)))
-    if "%" in address:
-        raise ValueError(f"{text!r} has a zone index")
-    return IPv6Interface((address, int(length)))
+    parsed, bits = parse_address(address), int(length)
+    if parsed.version == 6:
+        return IPv6Interface((parsed, bits))
+    if ":" in address:
+        bits -= _MAPPED
+        if bits < 0:
+            raise ValueError(f"{text!r} has a prefix shorter than that of all IPv4 addresses")
+    return IPv4Interface((parsed, bits))
 
 
 def parse_network(text: str) -> Network:
@@ -56,6 +63,8 @@ def parse_mac(text: str) -> str:
         parts = plain.split(separator)
         if len(parts) == groups and all(len(part) == width for part in parts):
             octets = bytes.fromhex("".join(parts))
+            if len(octets) != 6:  # fromhex passes over white space
+                break
             if octets[0] & 1 or not any(octets):
                 raise ValueError(f"{text!r} is not a unicast address")
             return octets.hex(":")
