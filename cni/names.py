@@ -5,6 +5,8 @@ from __future__ import annotations
 _LONGEST = 200
 """The results cache joins network, container and interface into one file name of at most 255."""
 _IFNAME_LONGEST = 15  # IFNAMSIZ - 1, linux/if.h
+_SPACE_TO_THE_KERNEL = b"\xa0"
+"""isspace() of lib/ctype.c is Latin-1's, so that no UTF-8 character with this byte passes: `à`."""
 
 
 def name_problem(name: str) -> str:
@@ -26,11 +28,24 @@ def _is_alphanumeric(character: str) -> bool:
 
 
 def ifname_problem(name: str) -> str:
-    """What is wrong with an interface name; empty if nothing is (the kernel's dev_valid_name)."""
+    """What is wrong with an interface name; empty if nothing is.
+
+    The kernel's dev_valid_name, and no `%`, which it takes for a pattern: `eth%d` becomes `eth0`.
+    Nor what is no printable text, since a result could not name it.
+    """
     if not name:
         return "it is empty"
-    if len(name.encode(errors="surrogateescape")) > _IFNAME_LONGEST:
-        return f"found {name[:40]!r} of {len(name)} characters, expected at most {_IFNAME_LONGEST}"
-    if name in (".", "..") or any(c in "/:" or c.isspace() for c in name) or not name.isprintable():
-        return f"found {name!r}, expected no '/', ':' or white space, and neither '.' nor '..'"
+    if (
+        name in (".", "..")
+        or not name.isprintable()
+        or any(c in "/:%" or c.isspace() for c in name)
+        or _SPACE_TO_THE_KERNEL in name.encode()
+    ):
+        return (
+            f"found {name[:40]!r}, expected printable text without '/', ':', '%' and white space, "
+            "and neither '.' nor '..'"
+        )
+    size = len(name.encode())
+    if size > _IFNAME_LONGEST:
+        return f"found {name[:40]!r} of {size} bytes, expected at most {_IFNAME_LONGEST}"
     return ""
