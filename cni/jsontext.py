@@ -17,19 +17,36 @@ if TYPE_CHECKING:
 _WHITE_SPACE = " \t\n\r"  # RFC 8259, section 2
 
 
+def _no_number(word: str) -> NoReturn:
+    """Refuse NaN and Infinity, which `json` would let pass."""
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(digits: str) -> float:
+    """Refuse what `float` makes an infinity of, and what no JSON could say again."""
+    value = float(digits)
+    if value - value != 0:
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
+
+
+def _integer(digits: str) -> int:
+    """Refuse in words of ours what `int` refuses (sys.get_int_max_str_digits)."""
+    try:
+        return int(digits)
+    except ValueError:
+        raise ValueError(f"a number of {len(digits)} digits is too large") from None
+
+
 class _Settings:
-    """What the scanner reads: the defaults of `json.loads`, but NaN and Infinity are no JSON."""
+    """What the scanner reads: the defaults of `json.loads` but for numbers that are none."""
 
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
-    parse_int = int
-
-    @staticmethod
-    def parse_constant(name: str) -> NoReturn:
-        """Refuse a word that `json` would let pass."""
-        raise ValueError(f"{name} is not JSON")
+    parse_float = staticmethod(_finite)
+    parse_int = int  # as a function of ours it would cost every integer a call
+    parse_constant = staticmethod(_no_number)
 
 
 if TYPE_CHECKING:
@@ -44,7 +61,7 @@ else:
     except ImportError:
         import json
 
-        _scan = json.JSONDecoder(parse_constant=_Settings.parse_constant).scan_once
+        _scan = json.JSONDecoder(parse_float=_finite, parse_constant=_no_number).scan_once
         _encode = json.JSONEncoder(separators=(",", ":")).iterencode
     else:
         _scan = make_scanner(_Settings)
@@ -69,7 +86,9 @@ def loads(text: str) -> JsonValue:
         return value
     import json
 
-    refused: JsonValue = json.loads(text, parse_constant=_Settings.parse_constant)
+    refused: JsonValue = json.loads(
+        text, parse_float=_finite, parse_int=_integer, parse_constant=_no_number
+    )
     return refused
 
 

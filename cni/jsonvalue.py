@@ -1,8 +1,9 @@
 """Typed access to untrusted JSON: every wrong key is named, with its value and what was expected.
 
-Keys match as Go's `encoding/json` matches them, exactly first and then without regard to case,
-since containerd sends `HostPort` where podman sends `hostPort`. `null` means absent. Numbers
-may exceed 32 bits; each reader states its own bounds.
+Keys match as Go's `encoding/json` matches them, without regard to case, since containerd sends
+`HostPort` where podman sends `hostPort`; of several spellings of a key the last one counts. `null`
+means absent. Numbers may exceed 32 bits; each reader states its own bounds. Strings are such that
+the kernel, a file system and UTF-8 can take them: no NUL, no half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -73,30 +74,23 @@ def parse_object(data: bytes, what: str) -> JsonObject:
 class JsonObject:
     """A JSON object and where it stands in its document.
 
-    raw: the object as decoded, never changed. where: its path (`ipam.ranges[0]`), empty at the
-    top. Every getter raises CniError(INVALID_CONFIG) for a value of the wrong type or bounds.
+    raw: the object as decoded, never to be changed. where: its path (`ipam.ranges[0]`), empty at
+    the top. Every getter raises CniError(INVALID_CONFIG) for a value of the wrong type or bounds.
     """
 
-    __slots__ = ("raw", "where")
+    __slots__ = ("_folded", "raw", "where")
 
     def __init__(self, raw: dict[str, JsonValue], where: str = "") -> None:
         self.raw = raw
         self.where = where
+        self._folded = {key.casefold(): raw[key] for key in raw if raw[key] is not None}
 
     def __repr__(self) -> str:
         return f"JsonObject({shown(self.raw)}, {self.where!r})"
 
     def get(self, key: str) -> JsonValue:
         """The value as decoded; None where it is absent or null."""
-        raw = self.raw
-        if key in raw:
-            return raw[key]
-        folded = key.casefold()
-        found: JsonValue = None
-        for name, value in raw.items():
-            if name.casefold() == folded:
-                found = value
-        return found
+        return self._folded.get(key.casefold())
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value other than null."""
@@ -112,11 +106,7 @@ class JsonObject:
 
     def string(self, key: str, default: str = "") -> str:
         value = self.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self.wrong(key, "a string")
-        return value
+        return default if value is None else _text(self.place(key), value)
 
     def required_string(self, key: str) -> str:
         """A string that must be there and not be empty."""
@@ -173,12 +163,8 @@ class JsonObject:
 
     def strings(self, key: str) -> list[str]:
         """A list of strings."""
-        found = []
-        for index, value in enumerate(self.items(key)):
-            if not isinstance(value, str):
-                raise wrong_value(f"{self.place(key)}[{index}]", value, "a string")
-            found.append(value)
-        return found
+        place = self.place(key)
+        return [_text(f"{place}[{index}]", value) for index, value in enumerate(self.items(key))]
 
     def address(self, key: str) -> Address | None:
         return self._parsed(key, parse_address, "an IP address such as 10.1.2.3 or 2001:db8::3")
@@ -208,6 +194,22 @@ class JsonObject:
         raise self.wrong(key, expected)
 
 
+def _text(place: str, value: JsonValue) -> str:
+    if not isinstance(value, str):
+        raise wrong_value(place, value, "a string")
+    if "\0" in value or not (value.isascii() or _encodable(value)):
+        raise wrong_value(place, value, "text without NUL and without half a surrogate pair")
+    return value
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def objects_of(values: list[JsonValue], where: str) -> list[JsonObject]:
     """Each value as an object with its place. Raises CniError(INVALID_CONFIG)."""
     found = []
@@ -222,6 +224,7 @@ def objects_of(values: list[JsonValue], where: str) -> list[JsonObject]:
 def wrong_value(
     place: str, value: JsonValue, expected: str, code: int = INVALID_CONFIG
 ) -> CniError:
-    """The error for a value at `place`, which is missing where it is None."""
-    found = "it is missing" if value is None else f"found {shown(value)}"
+    """The error for a value at `place`. A key that is None is missing; in a list it is there."""
+    missing = value is None and not place.endswith("]")
+    found = "it is missing" if missing else f"found {shown(value)}"
     return CniError(code, f'key "{place}": {found}, expected {expected}')
