@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Self
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -242,7 +243,7 @@ class Netlink:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def __enter__(self) -> Netlink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

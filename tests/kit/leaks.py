@@ -66,13 +66,18 @@ def of_process() -> set[str]:
     """Child processes of this one."""
     found: set[str] = set()
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                name = Path(f"/proc/{pid}/comm").read_text().strip()
-            except OSError:
-                continue
-            found.add(f"process {pid} {name}")
+        for pid in _read(task / "children").split():
+            if name := _read(Path(f"/proc/{pid}/comm")):
+                found.add(f"process {pid} {name.strip()}")
     return found
+
+
+def _read(path: Path) -> str:
+    """The file's text; empty when the thread or process it is about has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _documents(text: str) -> list[Any]:
