@@ -95,9 +95,7 @@ class Cache:
         path = self.path(network, key)
         try:
             for directory in _missing(self.results):
-                os.mkdir(directory, 0o700)
-        except FileExistsError:  # another ADD was as quick
-            pass
+                _make(directory)
         except OSError as error:
             raise _failure("made", self.results, error) from error
         if not os.access(self.results, os.W_OK | os.X_OK):
@@ -204,6 +202,14 @@ def _missing(directory: str) -> list[str]:
         missing.append(directory)
         directory = os.path.dirname(directory)
     return missing[::-1]
+
+
+def _make(directory: str) -> None:
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(directory):  # else another ADD was as quick
+            raise
 
 
 def _failure(done: str, path: str, error: OSError) -> CniError:

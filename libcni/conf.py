@@ -158,8 +158,8 @@ def _plugin(config: JsonObject, source: str) -> PluginConf:
     problem = name_problem(kind)
     if problem:
         raise CniError(INVALID_CONFIG, f'key "{config.place("type")}": {problem}')
-    declared = config.object("capabilities")
     try:
+        declared = config.object("capabilities")
         capabilities = frozenset(key for key in declared.raw if declared.boolean(key))
         compact(config.raw)  # proves that it can be sent
     except CniError as error:
