@@ -52,7 +52,7 @@ class Lock:
         """Take the lock."""
         deadline = time.monotonic() + self.seconds
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
+            fd = self._open()
             try:
                 self._lock(fd, deadline)
                 current = _same_file(fd, self.path)
@@ -64,6 +64,9 @@ class Lock:
                 return
             # Somebody removed the file while it was waited for: that lock is worth nothing.
             os.close(fd)
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
 
     def release(self) -> None:
         """Give it back; the file stays, since others may be waiting at it."""
@@ -89,6 +92,23 @@ class Lock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+class NamespaceLock(Lock):
+    """The lock of the network namespace in which the calling thread is.
+
+    Whoever changes what several share in a namespace (a bridge, a table) takes it. Namespaces are
+    files that flock(2) takes like any other: nothing has to be made, nothing is left behind, and
+    two namespaces on one machine have two locks.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, seconds: float = WAIT_SECONDS) -> None:
+        super().__init__("/proc/thread-self/ns/net", seconds)
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _wait(fd: int, seconds: float) -> bool:

@@ -72,14 +72,21 @@ def write(name: str, value: str) -> None:
         raise SysctlError(error.errno or errno.EIO, name, value) from error
 
 
-def ensure(name: str, value: str) -> bool:
+def ensure(name: str, value: str, *, missing_ok: bool = False) -> bool:
     """Set it if it is not so already; gives whether it had to be. Raises SysctlError.
+
+    `missing_ok` is for switches of features a kernel may lack, such as all of net/ipv6.
 
     Works with a read-only /proc/sys when the value is right. Setting some switches has effects
     even when the value stays: net.ipv4.ip_forward resets others.
     """
-    if read(name).split() == value.split():
-        return False
+    try:
+        if read(name).split() == value.split():
+            return False
+    except SysctlError as error:
+        if missing_ok and error.errno == errno.ENOENT:
+            return False
+        raise
     write(name, value)
     return True
 
