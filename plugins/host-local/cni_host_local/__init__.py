@@ -1,0 +1,1 @@
+"""The `host-local` plugin: addresses out of configured ranges, one file each on this host."""
