@@ -1,0 +1,194 @@
+"""A table of ours as it must be: declared once, laid down by libnftables, looked over by netlink.
+
+Its chains and rules are shared by all attachments and say the same on every host. Each rule has a
+comment, and the sequence of comments in a chain is what `Table.problems` compares: a rule that is
+missing, replaced, or put in front by somebody else shows. That takes one small netlink dump a
+chain, so every ADD looks and lays the rules down anew when something is wrong, after a flush of
+the whole ruleset for instance.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from hostnet import nft
+from hostnet.netlink import NetlinkError, attr_str, parse
+from hostnet.nfelement import INET, comment_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hostnet.netlink import Netlink
+    from hostnet.nfelement import Map
+
+# <linux/netfilter/nf_tables.h>
+GETTABLE = 0xA01
+GETCHAIN = 0xA04
+GETRULE = 0xA07
+TABLE_NAME = 1
+TABLE_FLAGS = 2
+NFT_TABLE_F_DORMANT = 1
+CHAIN_TABLE = 1
+CHAIN_NAME = 3
+CHAIN_HOOK = 4
+CHAIN_POLICY = 5
+HOOK_NUMBER = 1
+HOOK_PRIORITY = 2
+NF_ACCEPT = 1
+RULE_TABLE = 1
+RULE_CHAIN = 2
+RULE_USERDATA = 7
+
+# <linux/netfilter.h>, of the families ip, ip6 and inet
+_HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
+
+
+class Chain:
+    """A chain with its rules, each a comment (unique in the chain) and the rule's text.
+
+    kind: "filter" or "nat", with `hook` and `priority`; empty for a chain without a hook.
+    rules: None for a chain whose rules come and go, and are left alone here.
+    """
+
+    __slots__ = ("hook", "kind", "name", "priority", "rules")
+
+    def __init__(
+        self,
+        name: str,
+        rules: Iterable[tuple[str, str]] | None = None,
+        kind: str = "",
+        hook: str = "",
+        priority: int = 0,
+    ) -> None:
+        self.name = nft.name(name)
+        self.rules = None if rules is None else tuple(rules)
+        self.kind = kind
+        self.hook = hook
+        self.priority = priority
+
+    def commands(self, table: str) -> list[str]:
+        """The nft commands that make it so, whatever it was before."""
+        where = f"inet {table} {self.name}"
+        made = f"add chain {where}"
+        if self.hook:
+            made += f" {{ type {self.kind} hook {self.hook} priority {self.priority}; "
+            made += "policy accept; }"
+        if self.rules is None:
+            return [made]
+        rules = [f'add rule {where} {rule} comment "{comment}"' for comment, rule in self.rules]
+        return [made, f"flush chain {where}", *rules]
+
+
+class Table:
+    """A table of the family inet: its maps, and its chains in the order in which they are made."""
+
+    __slots__ = ("chains", "maps", "name")
+
+    def __init__(self, name: str, maps: Iterable[Map], chains: Iterable[Chain]) -> None:
+        self.name = nft.name(name)
+        self.maps = tuple(maps)
+        self.chains = tuple(chains)
+
+    @property
+    def commands(self) -> str:
+        """The nft commands that make it so; elements are left alone."""
+        lines = [f"add table inet {self.name}"]
+        lines += (one.declaration for one in self.maps)
+        for chain in self.chains:
+            lines += chain.commands(self.name)
+        return "\n".join(lines)
+
+    def ensure(self, nl: Netlink, more: str = "") -> bool:
+        """Lay it down if a chain is not as it must be, or for the sake of `more` commands.
+
+        The calling thread is in the namespace of `nl`, which is of NETLINK_NETFILTER. False where
+        nothing had to be done. Raises NftError, NetlinkError.
+        """
+        if not more and not any(self._chain_problems(nl)):
+            return False
+        nft.run(f"{self.commands}\n{more}")
+        return True
+
+    def problems(self, nl: Netlink) -> list[str]:
+        """What is not as it must be, in words; hooks and policies included."""
+        try:
+            payload = INET + attr_str(TABLE_NAME, self.name)
+            found = nl.request(GETTABLE, payload, 0, f"find the nftables table inet {self.name}")
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return [f"the nftables table inet {self.name} is missing"]
+        flags = int.from_bytes(parse(found[0][1], 4).get(TABLE_FLAGS, b""), "big")
+        problems = []
+        if flags & NFT_TABLE_F_DORMANT:
+            problems.append(f"the nftables table inet {self.name} is dormant")
+        hooks = [self._hook_problem(nl, chain) for chain in self.chains]
+        return [*problems, *filter(None, hooks), *filter(None, self._chain_problems(nl))]
+
+    def _chain_problems(self, nl: Netlink) -> Iterable[str]:
+        return (self._rules_problem(nl, chain) for chain in self.chains)
+
+    def _hook_problem(self, nl: Netlink, chain: Chain) -> str:
+        what = f"chain {chain.name} of the nftables table inet {self.name}"
+        payload = attr_str(CHAIN_TABLE, self.name) + attr_str(CHAIN_NAME, chain.name)
+        try:
+            answers = nl.request(GETCHAIN, INET + payload, 0, f"find the {what}")
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return f"{what} is missing"
+        if not chain.hook:
+            return ""
+        attrs = parse(answers[0][1], 4)
+        hook = parse(attrs.get(CHAIN_HOOK, b""))
+        number = int.from_bytes(hook.get(HOOK_NUMBER, b"\xff"), "big")
+        priority = int.from_bytes(hook.get(HOOK_PRIORITY, b""), "big", signed=True)
+        policy = int.from_bytes(attrs.get(CHAIN_POLICY, b""), "big")
+        if number != _HOOKS[chain.hook] or priority != chain.priority:
+            return f"{what} is not at the hook {chain.hook}, priority {chain.priority}"
+        return "" if policy == NF_ACCEPT else f"{what} has another policy than accept"
+
+    def _rules_problem(self, nl: Netlink, chain: Chain) -> str:
+        if chain.rules is None:
+            return ""
+        found = rules(nl, self.name, chain.name)
+        wanted = [comment for comment, _rule in chain.rules]
+        if found == wanted:
+            return ""
+        where = f"chain {chain.name} of the nftables table inet {self.name}"
+        missing = [comment for comment in wanted if comment not in found]
+        if missing:
+            return f"{where} lacks its rules {', '.join(map(repr, missing))}"
+        strange = [comment for comment in found if comment not in wanted]
+        if strange:
+            return f"{where} has rules of somebody else: {', '.join(map(repr, strange))}"
+        return f"{where} has its rules in another order"
+
+
+def rules(nl: Netlink, table: str, chain: str) -> list[str]:
+    """The comments of a chain's rules, empty for a rule without; none where it is missing.
+
+    Raises NetlinkError.
+    """
+    payload = INET + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
+    what = f"list the rules of chain {chain} in the nftables table inet {table}"
+    try:
+        answers = nl.dump(GETRULE, payload, what)
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return []
+        raise
+    return [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
+
+
+def chain_exists(nl: Netlink, table: str, chain: str) -> bool:
+    """Whether there is such a chain. Raises NetlinkError."""
+    payload = INET + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
+    try:
+        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table inet {table}")
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
