@@ -16,9 +16,11 @@ prove what is in the files: what the index says is checked against the file befo
 from __future__ import annotations
 
 import os
-import struct
 import time
 import zlib
+from _struct import (
+    Struct,
+)  # `struct` itself is one more file to find and load, and only passes it on
 
 from cni_host_local.shards import (
     BrokenIndexError,
@@ -38,9 +40,9 @@ ROOT = "/run/cni/ipam-index"
 _FORMAT = "pycni-ipam-index-1"
 
 _HOLDER_FILES = 1024  # with 60,000 addresses held, about 60 entries each
-_ENTRY = struct.Struct("!I16s")
+_ENTRY = Struct("!I16s")
 _USED_FILES = 256
-_PAGE = struct.Struct("!14sHH")
+_PAGE = Struct("!14sHH")
 """A page's number, its first byte that is not zero, how many bytes follow."""
 _PAGE_BITS = 16
 _PAGE_MASK = (1 << _PAGE_BITS) - 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from functools import cache
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -91,15 +92,19 @@ def remove(path: str) -> None:
 
 def state_of(status: os.stat_result) -> str:
     """Which directory it is, in which state, since which boot. Raises OSError."""
-    fd = os.open(_BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        boot = os.read(fd, 64).decode().strip()
-    finally:
-        os.close(fd)
     return (
-        f"{boot} {status.st_dev} {status.st_ino} {status.st_nlink} "
+        f"{_boot_id()} {status.st_dev} {status.st_ino} {status.st_nlink} "
         f"{status.st_mtime_ns} {status.st_ctime_ns}"
     )
+
+
+@cache
+def _boot_id() -> str:
+    fd = os.open(_BOOT_ID, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)
 
 
 def mark(fd: int) -> str:
