@@ -37,6 +37,7 @@ else:
                 raise TypeError(f"{cls.__name__} misses {', '.join(missing)}")
             self.__dict__.update((name, given[name]) for name in names)
 
+        cls.__match_args__ = names
         cls.__init__ = init
         cls.__setattr__ = cls.__delattr__ = _refuse
         cls.__eq__ = _equal
