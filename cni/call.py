@@ -6,10 +6,12 @@ anything has a side effect.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from cni import wire
-from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
+from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, SYSTEM, CniError
 from cni.jsonvalue import parse_object
 from cni.names import ifname_problem, name_problem
 from cni.record import record, replace
@@ -25,9 +27,20 @@ if TYPE_CHECKING:
 
 COMMANDS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
 _ATTACHMENT_VERBS = ("ADD", "DEL", "CHECK")
+_NEEDED = {
+    "ADD": ("CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_PATH"),
+    "CHECK": ("CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_PATH"),
+    "DEL": ("CNI_CONTAINERID", "CNI_IFNAME"),
+    "GC": ("CNI_PATH",),
+    "STATUS": ("CNI_PATH",),
+}
+"""What must not be empty: as the reference's skel has it, but for a DEL, which cleans up what it
+can (SPEC.md, section 2, makes CNI_PATH optional there)."""
 _CONVENTIONAL_ARGS = frozenset({"IgnoreUnknown", "IP", "MAC", "GATEWAY"})
 """The CNI_ARGS keys of CONVENTIONS.md that some plugin of the suite reads."""
 
+_NOT_OF_THE_PATH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors that say nothing about the namespace: to a DEL it must not look gone."""
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
@@ -77,6 +90,10 @@ class Call:
         """The attachment among all networks: what everything it owns is labelled with."""
         return owner(self.network, self.attachment)
 
+    def as_delete(self) -> Call:
+        """The DEL of the same call, for an ADD that fails later on; a delegate sees one too."""
+        return replace(self, command="DEL", environ={**self.environ, "CNI_COMMAND": "DEL"})
+
 
 def owner(network: str, attachment: Attachment) -> str:
     """`network/container/ifname`: unambiguous, since none of the three may hold a slash."""
@@ -89,14 +106,8 @@ def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = 
     Raises CniError: INVALID_ENVIRONMENT names the variable, DECODE_FAILURE and INVALID_CONFIG the
     key, INCOMPATIBLE_VERSION the version that does not know the verb.
     """
-    command = environ.get("CNI_COMMAND", "")
-    if command not in COMMANDS:
-        raise CniError(
-            INVALID_ENVIRONMENT,
-            f"CNI_COMMAND: found {command[:40]!r}, expected one of {', '.join(COMMANDS)}",
-        )
-    if command in _ATTACHMENT_VERBS:
-        _check_attachment(command, environ)
+    check_variables(environ)
+    command = environ["CNI_COMMAND"]
     config = parse_object(stdin, "the network config on stdin")
     version = config.string("cniVersion") or UNSTATED
     require_supported(version)
@@ -111,15 +122,24 @@ def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = 
     return _without_attachment(call)
 
 
-def _check_attachment(command: str, environ: Mapping[str, str]) -> None:
-    needed = ["CNI_CONTAINERID", "CNI_IFNAME"]
-    if command != "DEL":
-        needed += ["CNI_NETNS", "CNI_PATH"]
-    missing = [name for name in needed if not environ.get(name)]
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Check what can be checked before stdin is read: the verb, what it needs, the names.
+
+    Raises CniError(INVALID_ENVIRONMENT).
+    """
+    command = environ.get("CNI_COMMAND", "")
+    if command not in COMMANDS:
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_COMMAND: found {command[:40]!r}, expected one of {', '.join(COMMANDS)}",
+        )
+    missing = [name for name in _NEEDED.get(command, ()) if not environ.get(name)]
     if missing:
         raise CniError(
             INVALID_ENVIRONMENT, f"{command} needs {', '.join(missing)}, missing in the environment"
         )
+    if command not in _ATTACHMENT_VERBS:
+        return
     for name, problem in (
         ("CNI_CONTAINERID", name_problem(environ["CNI_CONTAINERID"])),
         ("CNI_IFNAME", ifname_problem(environ["CNI_IFNAME"])),
@@ -165,22 +185,28 @@ def _prev_result(call: Call) -> Result | None:
 
 
 def read_valid_attachments(config: JsonObject) -> frozenset[Attachment]:
-    """The attachments a GC must keep, from either spelling of the key.
+    """The attachments a GC must keep: those under the key and those under its older spelling.
 
     null is an empty list, as Go writes it; a missing key is an error, since reading it as an empty
     list would remove every attachment. Raises CniError(INVALID_CONFIG).
     """
-    for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
-        if key in config.raw:
-            return frozenset(
-                Attachment(item.required_string("containerID"), item.required_string("ifname"))
-                for item in config.objects(key)
-            )
-    raise config.wrong("cni.dev/valid-attachments", "a list of {containerID, ifname}")
+    keys = [
+        key for key in ("cni.dev/valid-attachments", "cni.dev/attachments") if key in config.raw
+    ]
+    if not keys:
+        raise config.wrong("cni.dev/valid-attachments", "a list of {containerID, ifname}")
+    return frozenset(
+        Attachment(item.required_string("containerID"), item.required_string("ifname"))
+        for key in keys
+        for item in config.objects(key)
+    )
 
 
 def _args(command: str, text: str) -> dict[str, str]:
-    """CNI_ARGS, `K=V;K2=V2`; the last of a repeated key counts (CONVENTIONS.md)."""
+    """CNI_ARGS, `K=V;K2=V2`; the last of a repeated key counts (CONVENTIONS.md).
+
+    A DEL takes what it understands and passes over the rest.
+    """
     args: dict[str, str] = {}
     for pair in filter(None, text.split(";")):
         key, equals, value = pair.partition("=")
@@ -191,9 +217,16 @@ def _args(command: str, text: str) -> dict[str, str]:
                 INVALID_ENVIRONMENT, f"CNI_ARGS: found {pair[:40]!r}, expected KEY=VALUE pairs"
             )
         args[key] = value
+    if command == "DEL":
+        return args
+    ignore = args.get("IgnoreUnknown", "0")
+    if ignore.lower() not in ("1", "true", "0", "false"):
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_ARGS: IgnoreUnknown is {ignore[:40]!r}, expected 1, true, 0 or false",
+        )
     unknown = sorted(set(args) - _CONVENTIONAL_ARGS)
-    ignore = args.get("IgnoreUnknown", "").lower() in ("1", "true")
-    if unknown and not ignore and command != "DEL":
+    if unknown and ignore.lower() in ("0", "false"):
         raise CniError(
             INVALID_ENVIRONMENT,
             f"CNI_ARGS: unknown key {unknown[0][:40]!r}; add IgnoreUnknown=1 to have such ignored",
@@ -210,35 +243,44 @@ def _netns(command: str, environ: Mapping[str, str]) -> str:
     path = environ.get("CNI_NETNS", "")
     if not path:
         return ""
-    problem = _netns_problem(path)
-    if problem:
-        if command == "DEL":
-            return ""
-        raise CniError(INVALID_ENVIRONMENT, f"CNI_NETNS: {path[:100]!r} {problem}")
-    override = environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
-    if not override and os.path.samestat(os.stat(path), os.stat("/proc/thread-self/ns/net")):
+    quoted = repr(path[:100])
+    try:
+        found = _network_namespace(path)
+    except OSError as error:
+        if error.errno in _NOT_OF_THE_PATH:
+            raise CniError(
+                SYSTEM, f"CNI_NETNS: {quoted} cannot be opened: {error.strerror}"
+            ) from None
+        problem = f"cannot be opened: {error.strerror}"
+    except ValueError as error:
+        problem = str(error)
+    else:
+        override = environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
+        if override or not os.path.samestat(found, os.stat("/proc/thread-self/ns/net")):
+            return path
         raise CniError(
             INVALID_ENVIRONMENT,
-            f"CNI_NETNS: {path[:100]!r} is the plugin's own network namespace, "
-            "expected the container's",
+            f"CNI_NETNS: {quoted} is the plugin's own network namespace, expected the container's",
         )
-    return path
+    if command == "DEL":
+        return ""
+    raise CniError(INVALID_ENVIRONMENT, f"CNI_NETNS: {quoted} {problem}")
 
 
-def _netns_problem(path: str) -> str:
+def _network_namespace(path: str) -> os.stat_result:
+    """What identifies the namespace. Raises OSError, or ValueError that says what it is instead."""
     import fcntl
 
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return f"cannot be opened: {reason}"
+    neither = "is no namespace, expected a network namespace such as /run/netns/NAME"
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device or a FIFO may do something
+        raise ValueError(neither)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+        if kind != _CLONE_NEWNET:
+            raise ValueError("is a namespace of another kind, expected a network namespace")
+        return os.fstat(fd)
     except OSError:
-        return "is no namespace, expected a network namespace such as /run/netns/NAME"
+        raise ValueError(neither) from None
     finally:
         os.close(fd)
-    if kind != _CLONE_NEWNET:
-        return "is a namespace of another kind, expected a network namespace"
-    return ""
