@@ -55,11 +55,17 @@ class CniError(Exception):
 def together(errors: list[CniError]) -> CniError:
     """One error for several that were collected: the first one's code, everybody's message.
 
-    Raises ValueError for an empty list.
+    Their notes (what could not be undone) go with the details. Raises ValueError for an empty list.
     """
     if not errors:
         raise ValueError("there is no error to report")
     if len(errors) == 1:
         return errors[0]
-    details = "; ".join(error.details for error in errors if error.details)
-    return CniError(errors[0].code, "; ".join(error.msg for error in errors), details)
+    details = (text for error in errors for text in (error.details, notes(error)) if text)
+    msg = "; ".join(error.msg for error in errors)
+    return CniError(errors[0].code, msg, "; ".join(details))
+
+
+def notes(error: BaseException) -> str:
+    """What was noted on an exception on its way up: the steps that could not be undone."""
+    return "; ".join(getattr(error, "__notes__", ()))

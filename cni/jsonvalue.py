@@ -45,9 +45,7 @@ def parse_json(data: bytes, what: str) -> JsonValue:
     Raises CniError(DECODE_FAILURE).
     """
     if len(data) > MAX_DOCUMENT:
-        raise CniError(
-            DECODE_FAILURE, f"{what} has {len(data)} bytes, expected at most {MAX_DOCUMENT}"
-        )
+        raise CniError(DECODE_FAILURE, f"{what} has more than {MAX_DOCUMENT} bytes")
     if not data.strip():
         raise CniError(DECODE_FAILURE, f"{what} is empty, expected a JSON object")
     try:

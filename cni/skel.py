@@ -8,12 +8,15 @@ never a traceback where JSON is expected.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from io import BytesIO
 
 from cni import jsontext
-from cni.errors import INTERNAL, IO_FAILURE, SYSTEM, TRY_AGAIN_LATER, CniError
+from cni.errors import INTERNAL, IO_FAILURE, SYSTEM, TRY_AGAIN_LATER, CniError, notes
 from cni.record import record
+from cni.stderr import say
 from cni.versions import CURRENT, SPEC_VERSIONS
 
 TYPE_CHECKING = False
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Mapping
     from types import FrameType
-    from typing import BinaryIO, NoReturn
+    from typing import BinaryIO
 
     from cni.bundle import Bundle
     from cni.call import Call
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from cni.result import Result
 else:
     import _signal  # `signal` dresses the numbers up as enums, which takes 4 ms
+
+_SHOWN = 500
 
 
 @record
@@ -69,100 +74,181 @@ class Plugin:
             raise self._named(error, call) from error
 
     def _named(self, error: CniError | OSError, call: Call) -> CniError:
-        notes = "; ".join(getattr(error, "__notes__", ()))  # what could not be undone
-        where = f'{self.name} on network "{call.network}"'
-        if isinstance(error, OSError):  # hostnet's errors are OSErrors with a sentence of their own
-            return CniError(SYSTEM, f"{where}: {error}", notes)
-        details = "; ".join(filter(None, (error.details, notes)))
-        return CniError(error.code, f"{where}: {error.msg}", details)
+        return _named(error, f'{self.name} on network "{call.network}"')
+
+
+class _NamedError(CniError):
+    """An error whose message says whose it is."""
+
+
+def _named(error: CniError | OSError, where: str) -> CniError:
+    left = notes(error)  # what could not be undone
+    if isinstance(error, OSError):  # hostnet's errors are OSErrors with a sentence of their own
+        return _NamedError(SYSTEM, f"{where}: {error}", left)
+    details = "; ".join(filter(None, (error.details, left)))
+    return _NamedError(error.code, f"{where}: {error.msg}", details)
 
 
 class Terminated(BaseException):
     """SIGTERM or SIGINT arrived: undo what the call did, then end."""
 
 
+class UnheardError(Exception):
+    """The answer could not be written: whoever asked is gone."""
+
+
+_SIGNALS: dict[int, str] = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT"}
+_deaf = False
+"""Whether a signal comes too late: the answer is being written, or what was done is undone."""
+
+
 def main(name: str, bundle: Bundle) -> int:
     """Serve one call of the bundle's plugin `name` as a process; returns the exit status."""
-    for number in (_signal.SIGTERM, _signal.SIGINT):
+    for number in _SIGNALS:
         _signal.signal(number, _terminate)
-    return serve(name, bundle, os.environ, sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        # Without a buffer, so that nothing comes out later of what could not be written.
+        stdout = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 - for the process's life
+    except OSError as error:
+        say(f"{name}: stdout is not open: {error.strerror}\n")
+        return 1
+    stdin = sys.stdin.buffer if sys.stdin else BytesIO()
+    return serve(name, bundle, os.environ, stdin, stdout)
 
 
-def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    # Once is enough: a second signal must not cut the undoing short.
-    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    import signal
-
-    raise Terminated(signal.Signals(number).name)
+def _terminate(number: int, _: FrameType | None) -> None:
+    # Once is enough: a second signal must not cut the undoing short, nor a delegate's.
+    for each in _SIGNALS:
+        _signal.signal(each, _signal.SIG_IGN)
+    if not _deaf:
+        raise Terminated(_SIGNALS[number])
 
 
 def serve(
     name: str, bundle: Bundle, environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO
 ) -> int:
     """Answer one call. Prints a JSON document or nothing on stdout; returns the exit status."""
+    global _deaf
+    _deaf = False
     command = environ.get("CNI_COMMAND", "")
+    if command == "VERSION":
+        supported: list[JsonValue] = list(SPEC_VERSIONS)
+        return _tell(stdout, {"cniVersion": CURRENT, "supportedVersions": supported}, 0)
+    where = f"{name}: {command}"
     version = CURRENT
+    failure: CniError | None = None
     try:
-        if command == "VERSION":
-            _print(stdout, {"cniVersion": CURRENT, "supportedVersions": list(SPEC_VERSIONS)})
-            return 0
-        if not command:
-            _introduce(bundle.plugins[name]().about)
-        # Not before: VERSION, which runtimes ask of every plugin over and over, needs neither.
-        from cni import wire
-        from cni.call import read_call
-
-        call = read_call(environ, _read(stdin), bundle)
-        version = call.version
-        plugin = bundle.plugins[name]()
-        if command == "ADD":
-            _print(stdout, wire.encode(plugin.added(call), call.version))
-        else:
-            plugin.perform(call)
-    except CniError as error:
-        return _fail(stdout, error, version)
-    except Terminated as signalled:
-        ended = CniError(TRY_AGAIN_LATER, f"{name}: {command} ended by {signalled}, and undone")
-        return _fail(stdout, ended, version)
-    except Exception as defect:  # noqa: BLE001 - whatever it is, the caller gets JSON
-        return _fail(stdout, _unforeseen(name, command, defect), version)
-    return 0
+        try:
+            call = _call(name, bundle, environ, stdin)
+            version = call.version
+            plugin = bundle.plugins[name]()
+            if command == "ADD":
+                _add(plugin, call, stdout)
+            else:
+                plugin.perform(call)
+        except CniError as error:
+            failure = error if isinstance(error, _NamedError) else _named(error, name)
+        except UnheardError as error:
+            say(f"{where}: {error}\n")
+            return 1
+        except (Exception, SystemExit) as defect:  # noqa: BLE001 - the caller gets JSON anyway
+            failure = _unforeseen(where, defect)
+        _deaf = True
+    except Terminated as signalled:  # also one that strikes while a failure is put into words
+        failure = _cut_short(name, command, signalled)
+    return 0 if failure is None else _fail(stdout, failure, version)
 
 
-def _introduce(about: str) -> None:
-    sys.stderr.write(f"{about}\nCNI protocol versions supported: {', '.join(SPEC_VERSIONS)}\n")
+def _call(name: str, bundle: Bundle, environ: Mapping[str, str], stdin: BinaryIO) -> Call:
+    # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none of it.
+    from cni.call import check_variables, read_call
+    from cni.jsonvalue import MAX_DOCUMENT
 
-
-def _read(stdin: BinaryIO) -> bytes:
+    if not environ.get("CNI_COMMAND"):
+        about = bundle.plugins[name]().about
+        say(f"{about}\nCNI protocol versions supported: {', '.join(SPEC_VERSIONS)}\n")
+    check_variables(environ)  # before stdin, at which a person may sit
     try:
-        return stdin.read()
+        config = stdin.read(MAX_DOCUMENT + 1)
     except OSError as error:
         raise CniError(IO_FAILURE, f"stdin cannot be read: {error.strerror}") from error
+    return read_call(environ, config, bundle)
+
+
+def _add(plugin: Plugin, call: Call, stdout: BinaryIO) -> None:
+    """Answer an ADD. One that the runtime sees fail leaves nothing, whatever made it fail."""
+    from cni import wire
+
+    result = None
+    try:
+        result = plugin.added(call)
+        _print(stdout, wire.encode(result, call.version))
+    except BaseException as error:
+        # The verb undoes what fails in it. A signal may come when its undo stack is gone already.
+        if result is not None or isinstance(error, Terminated):
+            _take_back(plugin, call, error)
+        raise
+
+
+def _take_back(plugin: Plugin, call: Call, error: BaseException) -> None:
+    global _deaf
+    _deaf = True
+    try:
+        plugin.delete(call.as_delete())
+    except Exception as problem:  # noqa: BLE001 - the first error is the one to tell
+        error.add_note(f"while undoing: {problem}")
 
 
 def _print(stdout: BinaryIO, document: dict[str, JsonValue]) -> None:
-    stdout.write(jsontext.dumps(document).encode() + b"\n")
-    stdout.flush()
+    """Raises UnheardError."""
+    global _deaf
+    data = memoryview(jsontext.dumps(document).encode() + b"\n")
+    _deaf = True
+    try:
+        while data:
+            written = stdout.write(data)
+            if not written:
+                raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+            data = data[written:]
+        stdout.flush()
+    except OSError as error:
+        raise UnheardError(f"stdout cannot be written: {error.strerror}") from error
+
+
+def _tell(stdout: BinaryIO, document: dict[str, JsonValue], status: int) -> int:
+    try:
+        _print(stdout, document)
+    except UnheardError as error:
+        say(f"{error}\n")
+        return 1
+    return status
 
 
 def _fail(stdout: BinaryIO, error: CniError, version: str) -> int:
     document: dict[str, JsonValue] = {"cniVersion": version, "code": error.code, "msg": error.msg}
     if error.details:
         document["details"] = error.details
+    return _tell(stdout, document, 1)
+
+
+def _cut_short(name: str, command: str, signalled: Terminated) -> CniError:
+    left = notes(signalled)
+    if command != "ADD":
+        how = "call it again"
+    else:
+        how = "not all it had done could be undone" if left else "what it had done is undone"
+    return CniError(TRY_AGAIN_LATER, f"{name}: {command} was ended by {signalled}; {how}", left)
+
+
+def _unforeseen(where: str, defect: BaseException) -> CniError:
+    """The error for an exception that no verb should let out, told whole on stderr."""
     try:
-        _print(stdout, document)
-    except OSError:  # nobody listens; the exit status still says it
+        import traceback
+
+        say(traceback.format_exc())
+    except Exception:  # noqa: BLE001, S110 - no memory or no descriptor is left, perhaps
         pass
-    return 1
-
-
-def _unforeseen(name: str, command: str, defect: Exception) -> CniError:
-    """The error for an exception no verb should let out: told whole on stderr."""
-    import traceback
-
-    traceback.print_exc()
-    return CniError(
-        INTERNAL,
-        f"{name}: {command} failed inside: {type(defect).__name__}: {defect}; please report it",
-    )
+    if isinstance(defect, (OSError, MemoryError)):
+        return CniError(SYSTEM, f"{where}: {str(defect) or 'out of memory'}", notes(defect))
+    what = f"{type(defect).__name__}: {str(defect)[:_SHOWN]}"
+    return CniError(INTERNAL, f"{where} failed inside: {what}; please report it", notes(defect))
