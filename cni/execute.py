@@ -25,11 +25,15 @@ from cni.record import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from cni.jsonvalue import JsonObject
 else:
     import _signal  # see cni.skel
 
 _CHUNK = 65536
+_PIPE = 1 << 20
+"""Bytes a pipe holds at most (/proc/sys/fs/pipe-max-size)."""
 _SHOWN = 2000
 
 
@@ -78,40 +82,66 @@ def run(
     Raises CniError: DELEGATE_FAILED where it cannot be started, TRY_AGAIN_LATER on a time-out or a
     cancellation; any exception while waiting (a signal's included) kills it too.
     """
-    inner_in, outer_in = os.pipe2(os.O_CLOEXEC)
-    outer_out, inner_out = os.pipe2(os.O_CLOEXEC)
-    outer_err, inner_err = os.pipe2(os.O_CLOEXEC)
+    fds: set[int] = set()
+    pid = 0
     try:
-        pid = os.posix_spawn(
-            path,
-            [path],
-            environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, inner_in, 0),
-                (os.POSIX_SPAWN_DUP2, inner_out, 1),
-                (os.POSIX_SPAWN_DUP2, inner_err, 2),
-            ],
-            setpgroup=0 if own_group else os.getpgrp(),
-            setsigdef=[_signal.SIGPIPE],
-        )
-    except OSError as error:
-        for fd in (outer_in, outer_out, outer_err):
-            os.close(fd)
-        raise CniError(
-            DELEGATE_FAILED, f"plugin {path} cannot be started: {error.strerror}"
-        ) from error
-    finally:
-        for fd in (inner_in, inner_out, inner_err):
-            os.close(fd)
-    try:
-        pipes = (outer_in, outer_out, outer_err)
-        stdout, stderr = _converse(pid, pipes, stdin, path, timeout=timeout, cancel=cancel)
-    except BaseException:
-        _kill(pid, own_group)
-        os.waitpid(pid, 0)
+        theirs_in, ours_in = _pipe(fds)
+        ours_out, theirs_out = _pipe(fds)
+        ours_err, theirs_err = _pipe(fds)
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        try:  # that no handler raises before the process it has to end is known
+            theirs = (theirs_in, theirs_out, theirs_err)
+            pid = _spawn(path, environ, theirs, own_group=own_group, mask=mask)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        for fd in theirs:
+            _close(fd, fds)
+        talk = _Talk(path, stdin, (ours_in, ours_out, ours_err), fds)
+        talk.until_end(pid, timeout, cancel)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        pid = 0
+        return Outcome(status, *talk.said())
+    except BaseException as error:
+        if pid:
+            _kill(pid, own_group)
+        if isinstance(error, (OSError, ValueError)):
+            reason = getattr(error, "strerror", None) or error
+            raise CniError(DELEGATE_FAILED, f"plugin {path} cannot be started: {reason}") from error
         raise
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return Outcome(status, stdout, stderr)
+    finally:
+        for fd in tuple(fds):
+            _close(fd, fds)
+
+
+def _pipe(fds: set[int]) -> tuple[int, int]:
+    ends = os.pipe2(os.O_CLOEXEC)
+    fds.update(ends)
+    return ends
+
+
+def _close(fd: int, fds: set[int]) -> None:
+    fds.discard(fd)
+    os.close(fd)
+
+
+def _spawn(
+    path: str,
+    environ: Mapping[str, str],
+    streams: tuple[int, int, int],
+    *,
+    own_group: bool,
+    mask: Collection[int],
+) -> int:
+    """Start it with these as stdin, stdout and stderr; gives its process id."""
+    return os.posix_spawn(
+        path,
+        [path],
+        environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)],
+        setpgroup=0 if own_group else os.getpgrp(),
+        setsigmask=mask,
+        setsigdef=[_signal.SIGPIPE],
+    )
 
 
 def _kill(pid: int, group: bool) -> None:
@@ -120,76 +150,80 @@ def _kill(pid: int, group: bool) -> None:
             os.killpg(pid, _signal.SIGKILL)
         else:
             os.kill(pid, _signal.SIGKILL)
-    except ProcessLookupError:
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):  # it has been waited for
         pass
 
 
-def _converse(
-    pid: int,
-    pipes: tuple[int, int, int],
-    stdin: bytes,
-    path: str,
-    *,
-    timeout: float | None,
-    cancel: int | None,
-) -> tuple[bytes, bytes]:
-    """Write stdin, read both outputs until the process has closed them and ended; close them."""
-    to, out, err = pipes
-    received: dict[int, list[bytes]] = {out: [], err: []}
-    unsent = memoryview(stdin)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    poll = _poll(to, (out, err) if cancel is None else (out, err, cancel))
-    open_fds = set(pipes)
-    try:
-        # A process may close its outputs and stay: the deadline counts until it has ended.
+class _Talk:
+    """What goes to and comes from a process. fds: the descriptors that are open."""
+
+    def __init__(self, path: str, stdin: bytes, pipes: tuple[int, int, int], fds: set[int]) -> None:
+        self._path = path
+        self._unsent = memoryview(stdin)
+        self._to, self._out, self._err = pipes
+        self._received: dict[int, list[bytes]] = {self._out: [], self._err: []}
+        self._fds = fds
+        self._poll = select.poll()
+        self._poll.register(self._to, select.POLLOUT)
+        for fd in pipes:
+            os.set_blocking(fd, False)
+        for fd in self._received:
+            self._poll.register(fd, select.POLLIN)
+
+    def until_end(self, pid: int, timeout: float | None, cancel: int | None) -> None:
+        """Write stdin and read both outputs until the process has ended. Raises CniError.
+
+        Its end counts and not that of its outputs: it may close them and stay, or leave them open
+        to a process that it started.
+        """
         ended = os.pidfd_open(pid)
-        open_fds.add(ended)
-        poll.register(ended, select.POLLIN)
-        while open_fds:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            events = poll.poll(None if left is None else left * 1000)
-            if not events:
+        self._fds.add(ended)
+        for fd in (ended, cancel):
+            if fd is not None:
+                self._poll.register(fd, select.POLLIN)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            ready = [fd for fd, _ in self._poll.poll(left)]
+            if ended in ready:
+                break
+            if not ready:
                 raise CniError(
-                    TRY_AGAIN_LATER, f"plugin {path} did not end within {timeout:g} s; killed"
+                    TRY_AGAIN_LATER, f"plugin {self._path} did not end within {timeout:g} s; killed"
                 )
-            for fd, _ in events:
-                if fd == cancel:
-                    raise CniError(TRY_AGAIN_LATER, f"plugin {path} was cancelled; killed")
-                if fd == ended:
-                    done = True
-                elif fd == to:
-                    unsent = _send(fd, unsent)
-                    done = not unsent
-                else:
-                    chunk = os.read(fd, _CHUNK)
-                    received[fd].append(chunk)
-                    done = not chunk
-                if done:
-                    poll.unregister(fd)
-                    os.close(fd)
-                    open_fds.discard(fd)
-    finally:
-        for fd in open_fds:
-            os.close(fd)
-    return b"".join(received[out]), b"".join(received[err])
+            if cancel in ready:
+                raise CniError(TRY_AGAIN_LATER, f"plugin {self._path} was cancelled; killed")
+            for fd in ready:
+                if not (self._send() if fd == self._to else self._receive(fd)):
+                    self._poll.unregister(fd)
+                    _close(fd, self._fds)
+        for fd in self._fds.intersection(self._received):
+            self._receive(fd)
 
+    def _send(self) -> bool:
+        """Whether there is more to send."""
+        try:
+            if self._unsent:
+                self._unsent = self._unsent[os.write(self._to, self._unsent[:_CHUNK]) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it does not want to hear more, which is its right
+            return False
+        return bool(self._unsent)
 
-def _poll(writes: int, reads: tuple[int, ...]) -> select.poll:
-    poll = select.poll()
-    os.set_blocking(writes, False)
-    poll.register(writes, select.POLLOUT)
-    for fd in reads:
-        poll.register(fd, select.POLLIN)
-    return poll
+    def _receive(self, fd: int) -> bool:
+        """Whether there may be more to come. Takes all that is in the pipe, its whole size."""
+        try:
+            chunk = os.read(fd, _PIPE)
+        except BlockingIOError:
+            return True
+        self._received[fd].append(chunk)
+        return bool(chunk)
 
-
-def _send(fd: int, unsent: memoryview) -> memoryview:
-    try:
-        return unsent[os.write(fd, unsent[:_CHUNK]) :] if unsent else unsent
-    except BlockingIOError:
-        return unsent
-    except BrokenPipeError:  # it does not want to hear more, which is its right
-        return unsent[len(unsent) :]
+    def said(self) -> tuple[bytes, bytes]:
+        """Its stdout and stderr."""
+        return b"".join(self._received[self._out]), b"".join(self._received[self._err])
 
 
 def answer(outcome: Outcome, name: str) -> bytes:
@@ -199,19 +233,28 @@ def answer(outcome: Outcome, name: str) -> bytes:
     """
     if outcome.status == 0:
         return outcome.stdout
-    try:
-        document = parse_object(outcome.stdout, f"the error of plugin {name}")
-        said = CniError(
-            document.integer("code", 0, 0, 2**63),
-            document.string("msg"),
-            document.string("details"),
-        )
-    except CniError:
-        said = CniError(DELEGATE_FAILED, "")
-    if said.msg:
-        raise said
     ending = f"signal {-outcome.status}" if outcome.status < 0 else f"exit status {outcome.status}"
+    try:
+        said = error_in(parse_object(outcome.stdout, f"the error of plugin {name}"))
+    except CniError:
+        said = None
+    if said is not None:
+        raise CniError(
+            said.code, said.msg or f"plugin {name} gave no reason: {ending}", said.details
+        )
     words = (outcome.stderr or outcome.stdout).decode(errors="replace").strip()[-_SHOWN:]
     if words:
         raise CniError(DELEGATE_FAILED, f'plugin {name} failed: "{words}": {ending}')
     raise CniError(DELEGATE_FAILED, f"plugin {name} failed with no error message: {ending}")
+
+
+def error_in(document: JsonObject) -> CniError | None:
+    """The error that a document is, None if it is none: a result has no `code`.
+
+    Code 0, which says nothing, becomes DELEGATE_FAILED. Raises CniError(INVALID_CONFIG) for an
+    error document with wrong types.
+    """
+    if not document.has("code"):
+        return None
+    code = document.integer("code", 0, 0, 2**63)
+    return CniError(code or DELEGATE_FAILED, document.string("msg"), document.string("details"))
