@@ -6,12 +6,10 @@ is one verb; those without an `ipam` section are the caller's affair.
 
 from __future__ import annotations
 
-import sys
-
 from cni import execute, wire
 from cni.errors import DELEGATE_FAILED, CniError
 from cni.jsonvalue import parse_object
-from cni.record import replace
+from cni.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,15 +24,33 @@ def configured(call: Call) -> str:
 
 
 def add(call: Call, name: str) -> Result:
-    """Allocate addresses. Raises the delegate's CniError, or DELEGATE_FAILED."""
+    """Allocate addresses. Raises the delegate's CniError, or DELEGATE_FAILED.
+
+    SPEC.md, section 4: after a delegate's failed ADD comes its DEL. Our own needs none, for what
+    fails in it undoes itself; and so a second ADD that it refuses leaves the first one's addresses.
+    """
     found, plugin = _resolve(call, name)
     if plugin is not None:
         return plugin.added(call)
-    output = _execute(call, name, found)
     try:
-        return wire.decode(parse_object(output, f"the result of {name}"), call.version)
+        return _result(_execute(call, name, found), name, call.version)
+    except BaseException as error:  # a signal that ended it half-way too
+        try:
+            withdraw(call, name)
+        except CniError as problem:
+            error.add_note(f"while undoing: {problem}")
+        raise
+
+
+def _result(output: bytes, name: str, version: str) -> Result:
+    try:
+        document = parse_object(output, "its result")
+        failed = execute.error_in(document)
+        if failed is None:
+            return wire.decode(document, version)
     except CniError as error:
         raise CniError(DELEGATE_FAILED, f"IPAM plugin {name} broke the protocol: {error}") from None
+    raise failed  # although it exited with 0, which is a defect of some plugins
 
 
 def delete(call: Call, name: str) -> None:
@@ -44,8 +60,7 @@ def delete(call: Call, name: str) -> None:
 
 def withdraw(call: Call, name: str) -> None:
     """Release what `add` allocated, for an ADD that fails afterwards: a DEL of the same call."""
-    environ = {**call.environ, "CNI_COMMAND": "DEL"}
-    delete(replace(call, command="DEL", environ=environ), name)
+    delete(call.as_delete(), name)
 
 
 def check(call: Call, name: str) -> None:
@@ -83,5 +98,5 @@ def _resolve(call: Call, name: str) -> tuple[str, Plugin | None]:
 def _execute(call: Call, name: str, path: str) -> bytes:
     outcome = execute.run(path, call.environ, call.stdin)
     if outcome.stderr:
-        sys.stderr.write(outcome.stderr.decode(errors="replace"))
+        say(outcome.stderr.decode(errors="replace"))
     return execute.answer(outcome, name)
