@@ -1,0 +1,206 @@
+"""The import budget: what a verb loads is what a user waits for, every time.
+
+Each verb runs from source in a fresh interpreter. A module outside the verb's budget fails the
+test, with the module that asked for it: import it in the function that needs it, do without it, or
+argue here why every call should pay. Measured in the bundle (CPU ms): `json` 4 with the `re` and
+`enum` it brings, `typing` 10, `dataclasses` 19, `logging` 17, `subprocess` 15.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni_bundle.plugins import PLUGINS
+from tests.kit.host import Host
+from tests.kit.namespace import Namespace
+
+ROOT = Path(__file__).resolve().parents[2]
+_BINDING = find_spec("nftables")
+assert _BINDING
+assert _BINDING.origin
+ROOTS = [
+    ROOT,
+    ROOT / "packaging",
+    *sorted((ROOT / "plugins").iterdir()),
+    Path(_BINDING.origin).parent,
+]
+PROBE = Path(__file__).with_name("probe.py")
+
+# What opens the door: VERSION, which runtimes ask over and over, has to do with this.
+DOOR = {
+    "__future__",
+    "_json",
+    "cni",
+    "cni.bundle",
+    "cni.errors",
+    "cni.jsontext",
+    "cni.record",
+    "cni.skel",
+    "cni.stderr",
+    "cni.versions",
+    "cni_bundle",
+    "cni_bundle.plugins",
+}
+# What reads a call and its config: addresses need `ipaddress`, and that `functools`.
+CALL = {
+    "cni.call",
+    "cni.ip",
+    "cni.jsonvalue",
+    "cni.names",
+    "cni.result",
+    "cni.wire",
+    "collections",
+    "functools",
+    "ipaddress",
+    "keyword",
+    "operator",
+    "reprlib",
+    "types",
+}
+# What speaks netlink, enters a namespace (before Python 3.12 by way of _ctypes) and delegates.
+# Not libnftables: that is loaded by the first ADD on a host, whose rules are the others' too.
+KERNEL = {"_ctypes", "cni.execute", "cni.ipam", "struct"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a plugin's verbs may load. packages: of these everything. modules: these as well."""
+
+    packages: tuple[str, ...]
+    modules: set[str] = field(default_factory=set)
+
+    def allows(self, module: str) -> bool:
+        return module in self.modules or module.partition(".")[0] in self.packages
+
+
+BUDGETS = {
+    "bridge": Budget(("cni_bridge", "cni_host_local", "hostnet"), DOOR | CALL | KERNEL),
+    "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | {"struct"}),
+    "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
+    "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
+}
+
+
+def config(plugin: str, state: Path) -> dict[str, Any]:
+    """A config that has the plugin do everything usual."""
+    ipam = {
+        "type": "host-local",
+        "dataDir": str(state / "networks"),
+        "ranges": [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00:1::/64"}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    mapping = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
+    usual: dict[str, dict[str, Any]] = {
+        "bridge": {
+            "bridge": "budget0",
+            "isGateway": True,
+            "ipMasq": True,
+            "ipMasqBackend": "nftables",
+            "ipam": ipam,
+        },
+        "host-local": {"ipam": ipam},
+        "loopback": {},
+        "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
+    }
+    return {"cniVersion": "1.1.0", "name": "budget", "type": plugin, **usual[plugin]}
+
+
+@pytest.fixture
+def executables(tmp_path: Path) -> Path:
+    """A directory in which every plugin is a name of one executable, as in the bundle."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    first = directory / next(iter(PLUGINS))
+    first.touch(mode=0o755)
+    for name in PLUGINS:
+        if not (directory / name).exists():
+            (directory / name).hardlink_to(first)
+    return directory
+
+
+@dataclass
+class Caller:
+    """Calls one plugin's verbs from source, each in an interpreter of its own."""
+
+    plugin: str
+    executables: Path
+    container: Namespace
+    ifname: str
+    result: Any = None
+
+    def call(self, verb: str, document: dict[str, Any]) -> list[tuple[str, str]]:
+        """Gives (module, who asked for it), in the order they were loaded."""
+        if self.result is not None:
+            document = {**document, "prevResult": self.result}
+        done = subprocess.run(
+            [
+                sys.executable, "-I", "-S", PROBE,
+                self.plugin, self.executables / self.plugin, *ROOTS,
+            ],
+            input=json.dumps(document),
+            env={
+                "CNI_COMMAND": verb,
+                "CNI_CONTAINERID": "budget",
+                "CNI_NETNS": str(self.container),
+                "CNI_IFNAME": self.ifname,
+                "CNI_PATH": str(self.executables),
+            },
+            text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
+        if verb == "ADD":
+            self.result = json.loads(done.stdout)
+        lines = [one.split() for one in done.stderr.splitlines() if one.startswith("imported ")]
+        assert lines, done.stderr
+        return [(module, importer) for _, module, _, importer in lines]
+
+
+@pytest.mark.parametrize("plugin", sorted(PLUGINS))
+def test_version_loads_only_the_door(
+    plugin: str, executables: Path, host: Host, container: Namespace
+) -> None:
+    loaded = Caller(plugin, executables, container, "eth0").call("VERSION", {})
+    over = [
+        f"{module}, asked for by {importer}" for module, importer in loaded if module not in DOOR
+    ]
+    assert not over, f"{plugin} VERSION loads too much: {over}"
+
+
+@pytest.mark.parametrize("plugin", sorted(PLUGINS))
+def test_verbs_stay_within_the_budget(
+    plugin: str, executables: Path, host: Host, container: Namespace
+) -> None:
+    host.share_bridge("budget0")
+    host.share_nft()
+    host.share_locks()
+    host.share("sysctl *", "link lo *", "address dev lo *", "route * dev lo *")
+    caller = Caller(plugin, executables, container, "lo" if plugin == "loopback" else "eth0")
+    if plugin == "portmap":
+        caller.result = {
+            "cniVersion": "1.1.0",
+            "interfaces": [{"name": "eth0", "sandbox": str(container)}],
+            "ips": [{"address": "10.1.0.2/24", "interface": 0}],
+        }
+    document = config(plugin, host.state)
+    # The first on a host lays down what all attachments share, and loads libnftables for it.
+    caller.call("ADD", document)
+    caller.call("DEL", document)
+    over = []
+    for verb in ("ADD", "CHECK", "DEL", "STATUS", "GC"):
+        asked = {**document, "cni.dev/valid-attachments": []} if verb == "GC" else document
+        if verb in ("STATUS", "GC"):
+            caller.result = None
+        over += [
+            f"{verb}: {module}, asked for by {importer}"
+            for module, importer in caller.call(verb, asked)
+            if not BUDGETS[plugin].allows(module)
+        ]
+    assert not over, f"{plugin} loads too much: {over}"
