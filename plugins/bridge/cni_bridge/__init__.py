@@ -1,0 +1,1 @@
+"""The `bridge` plugin: containers on a Linux bridge, each by a veth pair."""

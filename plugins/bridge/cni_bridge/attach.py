@@ -1,0 +1,145 @@
+"""ADD: look, allocate, plan, then act under one undo stack.
+
+Everything that can be refused is refused before the first side effect. The IPAM plugin comes
+next, since what it allocates decides the rest, and from then on any error, time-out or signal
+unwinds what was done.
+"""
+
+from __future__ import annotations
+
+from cni import ipam
+from cni.record import record
+from cni.result import DNS, Interface, Result
+from cni_bridge import container, firewall, host
+from cni_bridge.config import read
+from cni_bridge.plan import Plan, host_veth, make
+from hostnet import announce, link, sysctl
+from hostnet.lock import NamespaceLock
+from hostnet.netlink import Netlink
+from hostnet.netns import NetNS
+from hostnet.undo import Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni_bridge.config import BridgeConfig
+    from hostnet.link import Link
+
+
+@record
+class _Scene:
+    """What every act of an ADD needs. inside, outside: sockets in the container and on the host."""
+
+    call: Call
+    config: BridgeConfig
+    ns: NetNS
+    inside: Netlink
+    outside: Netlink
+    undo: Undo
+
+
+@record
+class _Links:
+    """The interfaces of the attachment. gateway: of a VLAN, None where the bridge is it."""
+
+    bridge: Link
+    port: Link
+    inner: Link
+    gateway: Link | None
+
+
+def add(call: Call) -> Result:
+    """Attach the container to the bridge.
+
+    Raises CniError (config, IPAM, something in the way) or OSError (the kernel refused), and has
+    then left nothing behind.
+    """
+    config = read(call)
+    with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
+        if link.find(inside, call.ifname) is not None:
+            raise host.exists_inside(call.ifname, call.netns)
+        host.find_bridge(outside, config.bridge)
+        scene = _Scene(call, config, ns, inside, outside, undo)
+        wanted = _allocate(scene)
+        links = _connect(scene, wanted)
+        _configure(scene, wanted, links)
+        _protect(scene, wanted, links)
+        _announce(scene, wanted, links)
+        return _result(scene, wanted, links)
+
+
+def _allocate(scene: _Scene) -> Plan:
+    """The plan for what the IPAM plugin allocates; an empty one for a layer-2 network."""
+    config = scene.config
+    if not config.ipam:
+        return Plan(dns=config.dns or DNS())
+    allocated = ipam.add(scene.call, config.ipam)
+    scene.undo.push(ipam.withdraw, scene.call, config.ipam)
+    return make(config, allocated)
+
+
+def _connect(scene: _Scene, wanted: Plan) -> _Links:
+    """The bridge with its addresses, and the veth pair: the part under the lock."""
+    config, nl, undo = scene.config, scene.outside, scene.undo
+    gateway: Link | None = None
+    with NamespaceLock():
+        bridge = host.ensure_bridge(nl, config, undo)
+        if wanted.gateways:
+            if config.vlan:
+                gateway = host.ensure_vlan_gateway(nl, config, bridge, undo)
+            host.ensure_addresses(
+                nl, gateway or bridge, wanted.gateways, config.force_address, undo
+            )
+        port = undo.step(
+            lambda: host.create_port(
+                nl,
+                config,
+                bridge,
+                name=host_veth(scene.call.owner),
+                ns=scene.ns,
+                ifname=scene.call.ifname,
+            ),
+            lambda made: link.delete(nl, made.index, missing_ok=True),
+        )
+    return _Links(bridge, port, link.by_index(scene.inside, port.peer), gateway)
+
+
+def _configure(scene: _Scene, wanted: Plan, links: _Links) -> None:
+    """Both ends up, the container's last.
+
+    The end that comes up first gets its carrier by the kernel's link watch, a moment later, and
+    until then drops what it is to send. So the port, whose opening is waited for, goes first.
+    """
+    host.open_port(scene.outside, links.port, scene.config, scene.call.owner)
+    if not scene.config.disable_container_interface:
+        container.configure(scene.ns, scene.inside, links.inner, scene.config, wanted)
+
+
+def _protect(scene: _Scene, wanted: Plan, links: _Links) -> None:
+    """Packet filter and forwarding; last of what can fail, since forwarding is not taken back."""
+    owner, port = scene.call.owner, links.port.name
+    addresses = [one.address for one in wanted.ips]
+    # Noted first: the port is new, so whatever teardown will find is this ADD's, even a part of it.
+    scene.undo.push(firewall.teardown, owner, port)
+    firewall.setup(owner, scene.config, port, links.inner.mac, addresses)
+    for version in sorted({gateway.version for gateway in wanted.gateways}):
+        sysctl.ensure(host.FORWARDING[version], "1")
+
+
+def _announce(scene: _Scene, wanted: Plan, links: _Links) -> None:
+    """Tell the segment who has the addresses now, once the port forwards."""
+    if wanted.ips and announce.wait_forwarding(scene.outside, links.port.index):
+        announce.announce(scene.inside, links.inner.index, links.inner.mac)
+
+
+def _result(scene: _Scene, wanted: Plan, links: _Links) -> Result:
+    """Bridge, host veth, container interface, then a VLAN's gateway: others rely on the order."""
+    interfaces = [
+        Interface(one.name, mac=one.mac, mtu=one.mtu) for one in (links.bridge, links.port)
+    ]
+    inner = links.inner
+    interfaces.append(Interface(inner.name, mac=inner.mac, mtu=inner.mtu, sandbox=scene.call.netns))
+    if links.gateway is not None:
+        gateway = links.gateway
+        interfaces.append(Interface(gateway.name, mac=gateway.mac, mtu=gateway.mtu))
+    return Result(tuple(interfaces), wanted.ips, wanted.routes, wanted.dns)

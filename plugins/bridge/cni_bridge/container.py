@@ -1,0 +1,51 @@
+"""The container's side of an attachment: its interface's settings, addresses and routes."""
+
+from __future__ import annotations
+
+from hostnet import address, announce, link, route, sysctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni_bridge.config import BridgeConfig
+    from cni_bridge.plan import Plan
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from hostnet.netns import NetNS
+
+
+def configure(ns: NetNS, nl: Netlink, inner: Link, config: BridgeConfig, plan: Plan) -> None:
+    """Bring the interface up with everything it was allocated.
+
+    Nothing waits: without `enabledad` an IPv6 address is usable at once, with it the kernel's
+    duplicate address detection goes on after ADD.
+    """
+    ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
+    with ns.entered():
+        _settings(inner.name, ipv6=ipv6, detect_duplicates=config.enable_dad)
+        announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
+    link.set_up(nl, inner.index)
+    for one in plan.ips:
+        address.add(nl, inner.index, one.address, nodad=not config.enable_dad)
+    for wanted in plan.installed:
+        route.add(
+            nl,
+            wanted.dst,
+            gateway=wanted.gw,
+            oif=inner.index,
+            mtu=wanted.mtu or 0,
+            advmss=wanted.advmss or 0,
+            priority=wanted.priority or 0,
+            table=wanted.table or route.RT_TABLE_MAIN,
+            scope=wanted.scope,
+        )
+
+
+def _settings(ifname: str, *, ipv6: bool, detect_duplicates: bool) -> None:
+    """Sysctls of the interface, which only exist as files of the namespace the thread is in."""
+    wanted = [(ifname, "accept_dad", "1" if detect_duplicates else "0")]
+    if detect_duplicates:
+        wanted.append((ifname, "enhanced_dad", "1"))
+    if ipv6:
+        wanted += [("lo", "disable_ipv6", "0"), (ifname, "disable_ipv6", "0")]
+    for interface, key, value in wanted:
+        sysctl.ensure(sysctl.of_interface("ipv6", interface, key), value, missing_ok=True)

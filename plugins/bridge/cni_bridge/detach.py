@@ -1,0 +1,97 @@
+"""DEL and GC: rules first, then the link, the reservation last.
+
+In that order nothing is ever addressed to a container that is gone, and an address is free only
+when nothing of its former holder is left. Everything is found by the attachment's identity, so a
+DEL needs neither the namespace nor a previous result. Every step runs, and what failed is reported
+together.
+"""
+
+from __future__ import annotations
+
+from cni import ipam
+from cni.call import owner
+from cni.errors import SYSTEM, CniError, together
+from cni_bridge import firewall, plan
+from cni_bridge.config import lenient
+from hostnet import link
+from hostnet.netlink import Netlink
+from hostnet.netns import NetNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec
+
+    from cni.call import Call
+
+    P = ParamSpec("P")
+
+
+class _Steps:
+    """Steps that all run whatever becomes of the others."""
+
+    def __init__(self) -> None:
+        self.errors: list[CniError] = []
+
+    def run(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            step(*args, **kwargs)
+        except CniError as error:
+            self.errors.append(error)
+        except OSError as error:
+            self.errors.append(CniError(SYSTEM, str(error)))
+
+    def finish(self) -> None:
+        if self.errors:
+            raise together(self.errors)
+
+
+def delete(call: Call) -> None:
+    """Remove whatever the attachment has; missing things are no error."""
+    _, ipam_plugin = lenient(call)
+    steps = _Steps()
+    steps.run(firewall.teardown, call.owner, plan.host_veth(call.owner))
+    steps.run(_delete_links, call)
+    if ipam_plugin:
+        steps.run(ipam.delete, call, ipam_plugin)
+    steps.finish()
+
+
+def _delete_links(call: Call) -> None:
+    """Either end takes the other with it; the inner one is also how the reference's is found."""
+    with Netlink() as outside:
+        found = link.find(outside, plan.host_veth(call.owner))
+        if found is not None and link.delete(outside, found.index, missing_ok=True):
+            return
+    if not call.netns:
+        return
+    with NetNS.open(call.netns) as ns, ns.netlink() as inside:
+        found = link.find(inside, call.ifname)
+        if found is not None and found.kind == "veth":
+            link.delete(inside, found.index, missing_ok=True)
+
+
+def gc(call: Call) -> None:
+    """Remove what attachments of this network have that are not valid any more."""
+    bridge_name, ipam_plugin = lenient(call)
+    valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
+    steps = _Steps()
+    steps.run(_sweep_ports, call, bridge_name, valid)
+    steps.run(firewall.sweep, call.network, valid)
+    if ipam_plugin:
+        steps.run(ipam.gc, call, ipam_plugin)
+    steps.finish()
+
+
+def _sweep_ports(call: Call, bridge_name: str, valid: set[str]) -> None:
+    """Ports labelled with this network whose owner is not valid; other networks' stay."""
+    names = {plan.host_veth(one) for one in valid}
+    with Netlink() as outside:
+        on = link.find(outside, bridge_name) if bridge_name else None
+        if on is None:
+            return
+        for port in link.dump(outside, master=on.index):
+            labelled = port.alias.startswith(f"{call.network}/")
+            if port.kind == "veth" and labelled and port.name not in names:
+                firewall.teardown(port.alias, port.name)
+                link.delete(outside, port.index, missing_ok=True)

@@ -1,0 +1,270 @@
+"""The host's side of an attachment: the bridge, its gateway addresses, the port.
+
+What several attachments share (bridge, addresses, the VLAN gateway) is made under the lock of the
+host's namespace. An ADD that fails takes back what it added to the shared part only while no other
+port uses the bridge; the port itself it always takes back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from cni.errors import IN_THE_WAY, UNSUPPORTED_FIELD, CniError
+from hostnet import address, bridge, link, sysctl
+from hostnet.lock import NamespaceLock
+from hostnet.netlink import NetlinkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni import ip
+    from cni_bridge.config import BridgeConfig
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from hostnet.netns import NetNS
+    from hostnet.undo import Undo
+
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+_PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
+_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
+
+
+def find_bridge(nl: Netlink, name: str) -> Link | None:
+    """The bridge; None where the name is free. Raises CniError(IN_THE_WAY) for another kind."""
+    found = link.find(nl, name)
+    if found is not None and found.kind != "bridge":
+        raise CniError(
+            IN_THE_WAY,
+            f"interface {name} is {found.kind or 'a physical interface'}, expected a bridge: set "
+            f'"bridge" to another name, or remove it (ip link delete {name})',
+        )
+    return found
+
+
+def ensure_bridge(nl: Netlink, config: BridgeConfig, undo: Undo) -> Link:
+    """The bridge, created or as it was found, up, and with an address that stays.
+
+    Raises CniError: IN_THE_WAY for something else of that name or a bridge that does not filter
+    VLANs though it should, UNSUPPORTED_FIELD where the kernel cannot.
+    """
+    found = find_bridge(nl, config.bridge)
+    if found is None:
+        found = undo.step(
+            lambda: _create(nl, config),
+            lambda made: _remove_unused(nl, made.index),
+        )
+        # Router advertisements of a container must not configure the host.
+        accept = sysctl.of_interface("ipv6", config.bridge, "accept_ra")
+        sysctl.ensure(accept, "0", missing_ok=True)
+    elif config.vlan_filtering and not bridge.vlan_filtering(found):
+        raise CniError(
+            IN_THE_WAY,
+            f"key {_vlan_key(config)} needs a bridge that filters VLANs, and {found.name} does "
+            f"not: ip link set {found.name} type bridge vlan_filtering 1",
+        )
+    else:
+        pin = "" if _is_pinned(nl, found) else found.mac
+        if pin or not found.up:
+            link.change(nl, found.index, up=True, mac=pin)
+    if config.promisc and not found.promisc:
+        link.change(nl, found.index, promisc=True)
+    return found
+
+
+def _create(nl: Netlink, config: BridgeConfig) -> Link:
+    filtering = True if config.vlan_filtering else None
+    try:
+        return bridge.create(nl, config.bridge, mtu=config.mtu, vlan_filtering=filtering, up=True)
+    except NetlinkError as error:
+        if filtering and error.errno == errno.EOPNOTSUPP:
+            raise CniError(
+                UNSUPPORTED_FIELD,
+                f"key {_vlan_key(config)} needs a kernel with CONFIG_BRIDGE_VLAN_FILTERING, "
+                "which this one lacks",
+            ) from error
+        if error.errno != errno.EEXIST:
+            raise
+    # Another suite, which does not know our lock, was faster.
+    found = find_bridge(nl, config.bridge)
+    if found is None:
+        raise CniError(IN_THE_WAY, f"bridge {config.bridge} comes and goes while ADD runs")
+    link.set_up(nl, found.index)
+    return found
+
+
+def _vlan_key(config: BridgeConfig) -> str:
+    return f'"vlan": {config.vlan}' if config.vlan else '"vlanTrunk"'
+
+
+def _is_pinned(nl: Netlink, found: Link) -> bool:
+    """Whether the bridge keeps its MAC as ports come and go.
+
+    rtnetlink does not tell. sysfs does, where it shows our namespace; elsewhere an address that is
+    also a port's was taken from that port, and one without ports may be taken from the first.
+    """
+    shown = f"/sys/class/net/{found.name}/"
+    try:
+        if _text(shown + "ifindex") == str(found.index) and _text(shown + "address") == found.mac:
+            return _text(shown + "addr_assign_type") == _PINNED
+    except OSError:
+        pass
+    ports = link.dump(nl, master=found.index)
+    return bool(ports) and all(port.mac != found.mac for port in ports)
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _remove_unused(nl: Netlink, index: int) -> None:
+    with NamespaceLock():
+        if not link.dump(nl, master=index):
+            link.delete(nl, index, missing_ok=True)
+
+
+def ensure_addresses(
+    nl: Netlink, on: Link, wanted: tuple[ip.Interface, ...], force: bool, undo: Undo
+) -> None:
+    """Give the gateway interface its addresses.
+
+    As in the reference, an IPv4 address beside ours, or an IPv6 one of an overlapping subnet, is in
+    the way; `force` replaces it. Raises CniError(IN_THE_WAY), naming both.
+    """
+    present = [found.interface for found in address.dump(nl, index=on.index)]
+    for gateway in wanted:
+        if gateway in present:
+            continue
+        for other in present:
+            if other in wanted or not _conflict(other, gateway):
+                continue
+            if not force:
+                raise CniError(
+                    IN_THE_WAY,
+                    f"{on.name} already has an IP address different from {gateway}: {other}. Set "
+                    f'"forceAddress" to true to have it replaced, or ip address delete {other} '
+                    f"dev {on.name}",
+                )
+            address.delete(nl, on.index, other)
+            undo.push(address.add, nl, on.index, other)
+        # Without duplicate address detection, since until it ends nobody can talk to the gateway.
+        address.add(nl, on.index, gateway, nodad=True, replace=True)
+        undo.push(_remove_unused_address, nl, on, gateway)
+
+
+def _conflict(other: ip.Interface, gateway: ip.Interface) -> bool:
+    if other.version != gateway.version or other.is_link_local:
+        return False
+    return other.version == 4 or other.ip in gateway.network or gateway.ip in other.network
+
+
+def _remove_unused_address(nl: Netlink, on: Link, gateway: ip.Interface) -> None:
+    with NamespaceLock():
+        if not link.dump(nl, master=on.index):
+            address.delete(nl, on.index, gateway, missing_ok=True)
+
+
+def create_port(
+    nl: Netlink, config: BridgeConfig, on: Link, *, name: str, ns: NetNS, ifname: str
+) -> Link:
+    """The veth pair: our end a port of the bridge, the other in the container; both down.
+
+    Raises CniError(IN_THE_WAY) where the attachment exists already.
+    """
+    try:
+        return link.create_veth(
+            nl,
+            name,
+            ifname,
+            mac=link.random_mac(),
+            peer_mac=config.mac or link.random_mac(),
+            mtu=config.mtu,
+            master=on.index,
+            peer_netns_fd=ns.fileno(),
+        )
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        if link.find(nl, name) is None:
+            raise exists_inside(ifname, ns.path) from error
+        raise CniError(
+            IN_THE_WAY,
+            f"host interface {name} of this attachment exists already: DEL it before another ADD",
+        ) from error
+
+
+def exists_inside(ifname: str, netns: str) -> CniError:
+    """The error for a container that has an interface of this name."""
+    return CniError(
+        IN_THE_WAY,
+        f"interface {ifname} already exists in {netns}: choose another CNI_IFNAME, or DEL first",
+    )
+
+
+def open_port(nl: Netlink, port: Link, config: BridgeConfig, owner: str) -> None:
+    """Set the port's switches and VLANs, label it with its owner, and bring it up."""
+    if config.vlan_filtering:
+        if not config.preserve_default_vlan:
+            for found in bridge.vlans(nl, port.index):
+                bridge.delete_vlan(nl, port.index, found.vid)
+        set_vlans(nl, port, config)
+    link.change(
+        nl,
+        port.index,
+        alias=owner[:_ALIAS_LONGEST],
+        port=bridge.port(hairpin=config.hairpin, isolated=config.port_isolation),
+        up=True,
+    )
+
+
+def set_vlans(nl: Netlink, port: Link, config: BridgeConfig) -> None:
+    """The access VLAN untagged, the trunk's tagged."""
+    if config.vlan:
+        bridge.add_vlan(nl, port.index, config.vlan, pvid=True, untagged=True)
+    for first, last in config.trunk:
+        bridge.add_vlan(nl, port.index, first, last)
+
+
+def vids(config: BridgeConfig) -> set[int]:
+    """The VLANs of the port by their numbers."""
+    found = {config.vlan} if config.vlan else set()
+    for first, last in config.trunk:
+        found.update(range(first, last + 1))
+    return found
+
+
+def ensure_vlan_gateway(nl: Netlink, config: BridgeConfig, on: Link, undo: Undo) -> Link:
+    """The gateway of an access VLAN: `<bridge>.<vlan>`, a veth of the host into its own bridge."""
+    name = f"{on.name}.{config.vlan}"
+    found = link.find(nl, name)
+    if found is not None:
+        if not found.up:
+            link.set_up(nl, found.index)
+        return found
+    found = undo.step(
+        lambda: link.create_veth(
+            nl,
+            name,
+            f"veth{os.urandom(5).hex()}",
+            mac=link.random_mac(),
+            peer_mac=link.random_mac(),
+            mtu=on.mtu,
+        ),
+        lambda made: _remove_unused_gateway(nl, on, made.index),
+    )
+    port = link.by_index(nl, found.peer)
+    link.change(nl, port.index, master=on.index)
+    if not config.preserve_default_vlan:
+        for vlan in bridge.vlans(nl, port.index):
+            bridge.delete_vlan(nl, port.index, vlan.vid)
+    bridge.add_vlan(nl, port.index, config.vlan, pvid=True, untagged=True)
+    link.set_up(nl, port.index)
+    link.set_up(nl, found.index)
+    return found
+
+
+def _remove_unused_gateway(nl: Netlink, on: Link, index: int) -> None:
+    """Its own peer is a port of the bridge: unused means that there is no further one."""
+    with NamespaceLock():
+        if len(link.dump(nl, master=on.index)) <= 1:
+            link.delete(nl, index, missing_ok=True)
