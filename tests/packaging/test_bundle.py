@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cni_bundle.plugins import PLUGINS
+from tests.kit.host import Host
+from tests.kit.namespace import Namespace
 
 ENTRIES = sorted(PLUGINS)
 VERSION = {"CNI_COMMAND": "VERSION"}
@@ -158,12 +160,12 @@ def test_called_by_a_process_of_the_same_executable(built: Path) -> None:
 
 @pytest.mark.parametrize("before", [None, "/some/where"])
 def test_a_delegate_sees_the_callers_environment(
-    built: Path, host: object, tmp_path: Path, container: object, before: str | None
+    built: Path, host: Host, tmp_path: Path, container: Namespace, before: str | None
 ) -> None:
     """What the bootloader sets for itself would make foreign programs load our libraries."""
     seen = tmp_path / "seen"
     spy = tmp_path / "spy"
-    spy.write_text(f"#!/bin/sh\nenv -0 > {seen}\nexit 1\n")
+    spy.write_text(f"#!/bin/sh\n[ -e {seen} ] || env -0 > {seen}\nexit 1\n")
     spy.chmod(0o755)
     environ = {
         "CNI_COMMAND": "ADD",
@@ -188,3 +190,62 @@ def test_a_delegate_sees_the_callers_environment(
     lines = (one.partition("=") for one in seen.read_text().split("\0") if one)
     passed = {key: value for key, _, value in lines if key not in ("PWD", "_", "OLDPWD", "SHLVL")}
     assert passed == environ
+
+
+def _system_libraries(names: set[str]) -> set[str]:
+    """Where the dynamic loader would find these libraries if the bundle had none."""
+    cache = subprocess.run(
+        ["/sbin/ldconfig", "-p"], check=True, text=True, capture_output=True
+    ).stdout
+    found = (line.strip().partition(" ") for line in cache.splitlines())
+    return {os.path.realpath(rest.rpartition("=> ")[2]) for name, _, rest in found if name in names}
+
+
+def test_needs_neither_python_nor_libnftables_on_the_machine(
+    built: Path, host: Host, container: Namespace
+) -> None:
+    """ADD and DEL with both hidden: what they use comes out of the bundle."""
+    host.share_bridge("b0")
+    host.share_nft()
+    host.share_locks()
+    host.share("sysctl *")
+    (contents,) = built.glob("pycni-lib-*")
+    bundled = {path.name for path in contents.glob("lib*.so.*")}
+    assert "libnftables.so.1" in bundled
+    # The bootloader itself is linked with zlib, which no Debian is without.
+    hidden = _system_libraries(bundled - {"libz.so.1"})
+    assert any("libnftables" in path for path in hidden), hidden
+    config = {
+        "cniVersion": "1.0.0",
+        "name": "n",
+        "type": "bridge",
+        "bridge": "b0",
+        "isGateway": True,
+        "ipMasq": True,
+        "ipMasqBackend": "nftables",
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(host.state),
+            "ranges": [[{"subnet": "10.1.0.0/24"}]],
+        },
+    }
+    script = """
+        for library in $HIDDEN; do mount --bind /dev/null "$library"; done
+        for python in /usr/lib/python3*; do mount -t tmpfs none "$python"; done
+        exec "$1"
+    """
+    for command in ("ADD", "DEL"):
+        environ = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": "one",
+            "CNI_NETNS": str(container),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": str(built),
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HIDDEN": " ".join(hidden),
+        }
+        done = subprocess.run(
+            ["unshare", "-m", "/bin/sh", "-e", "-c", script, "sh", built / "bridge"],
+            env=environ, input=json.dumps(config), text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
