@@ -91,7 +91,8 @@ def add(
 ) -> None:
     """Give a link an address; IPv4 with the broadcast address of its subnet.
 
-    IPv6: `nodad` makes it usable at once, `optimistic` too while duplicates are looked for.
+    IPv6: `nodad` makes it usable at once; `optimistic` too, while duplicates are looked for, on a
+    link with net.ipv6.conf.….optimistic_dad.
     `noprefixroute` leaves out the route to its subnet. Raises NetlinkError, EEXIST when the link
     has it and `replace` is not set.
     """

@@ -188,7 +188,9 @@ def random_mac() -> str:
 
 def get(nl: Netlink, name: str) -> Link:
     """The link of this name or alternative name. Raises NetlinkError, ENODEV when none is."""
-    payload = _EVERYTHING + attr_str(IFLA_IFNAME, name) + _NO_STATS
+    # A longer name can only be an alternative one, and the kernel wants that said.
+    attribute = IFLA_IFNAME if len(name) <= 15 else IFLA_ALT_IFNAME
+    payload = _EVERYTHING + attr_str(attribute, name) + _NO_STATS
     return Link(nl.request(RTM_GETLINK, payload, 0, f"find the interface {name}")[0][1])
 
 

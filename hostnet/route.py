@@ -270,7 +270,9 @@ def lookup(
     """The route a packet to this address takes. Raises NetlinkError, ENETUNREACH for none."""
     packed = destination.packed
     family = AF_INET if len(packed) == 4 else AF_INET6
-    payload = _RTMSG.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, RTM_F_LOOKUP_TABLE)
+    # Without the flag the table is said to be main; IPv6 says the right one, and refuses the flag.
+    flags = RTM_F_LOOKUP_TABLE if family == AF_INET else 0
+    payload = _RTMSG.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, flags)
     payload += attr(RTA_DST, packed)
     if oif:
         payload += attr_u32(RTA_OIF, oif)

@@ -1,0 +1,95 @@
+"""Waiting for the kernel's announcements, with a bound."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from hostnet import bridge, link
+from hostnet.monitor import RTNLGRP_LINK, Monitor
+from hostnet.netlink import Netlink
+from tests.kit.host import Host
+
+
+def test_what_is_so_already_is_not_waited_for() -> None:
+    with Monitor() as monitor:
+        assert monitor.until(lambda: 5, 0, "five") == 5
+
+
+def test_the_bound(host: Host) -> None:
+    start = time.monotonic()
+    with Monitor(RTNLGRP_LINK) as monitor, pytest.raises(TimeoutError) as caught:
+        monitor.until(lambda: None, 0.1, "the link cni0")
+    assert 0.1 <= time.monotonic() - start < 1
+    assert caught.value.strerror == "the link cni0 has not happened within 0.1 s"
+
+
+def test_noise_does_not_move_the_bound(host: Host) -> None:
+    over = threading.Event()
+
+    def noise() -> None:
+        host.enter()
+        with Netlink() as nl:
+            while not over.is_set():
+                link.change(nl, 1, mtu=1500)
+                link.change(nl, 1, mtu=65536)
+
+    thread = threading.Thread(target=noise)
+    thread.start()
+    calls = 0
+
+    def count() -> None:
+        nonlocal calls
+        calls += 1
+
+    start = time.monotonic()
+    try:
+        with Monitor(RTNLGRP_LINK) as monitor, pytest.raises(TimeoutError):
+            monitor.until(count, 0.2, "silence")
+    finally:
+        over.set()
+        thread.join()
+    assert 0.2 <= time.monotonic() - start < 1
+    assert calls > 2
+
+
+def test_an_announcement_wakes(host: Host) -> None:
+    asked = threading.Event()
+
+    def create() -> None:
+        host.enter()
+        asked.wait(5)
+        with Netlink() as nl:
+            bridge.create(nl, "cni0")
+
+    thread = threading.Thread(target=create)
+    thread.start()
+    with Netlink() as nl, Monitor(RTNLGRP_LINK) as monitor:
+
+        def there() -> link.Link | None:
+            found = link.find(nl, "cni0")
+            asked.set()
+            return found
+
+        assert monitor.until(there, 5, "the link cni0").name == "cni0"
+        thread.join()
+        link.delete(nl, link.get(nl, "cni0").index)
+
+
+def test_lost_announcements_wake_as_well(host: Host) -> None:
+    with Netlink() as nl, Monitor(RTNLGRP_LINK) as monitor, Monitor(RTNLGRP_LINK) as witness:
+        for number in range(600):  # more than its buffer holds
+            link.change(nl, 1, mtu=1500 + number)
+        link.change(nl, 1, mtu=65536)
+        with pytest.raises(OSError, match="No buffer space"):
+            witness._sock.recv(1)
+        calls = 0
+
+        def second_time() -> bool | None:
+            nonlocal calls
+            calls += 1
+            return calls == 2 or None
+
+        assert monitor.until(second_time, 5, "the second call")
