@@ -1,0 +1,159 @@
+"""The keys of the specification and of the plugins that are in use most, for `cnitool validate`."""
+
+from __future__ import annotations
+
+from cnitool.schema import (
+    ADDRESS,
+    ANY,
+    BOOLEAN,
+    FLAG,
+    INTEGER,
+    INTERFACE,
+    MAC,
+    OBJECT,
+    STRING,
+    SUBNET,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cnitool.schema import Keys, Kind
+
+ROUTE: Keys = {
+    "dst": SUBNET,
+    "gw": ADDRESS,
+    "mtu": INTEGER,
+    "advmss": INTEGER,
+    "priority": INTEGER,
+    "table": INTEGER,
+    "scope": INTEGER,
+}
+DNS: Keys = {"nameservers": [STRING], "domain": STRING, "search": [STRING], "options": [STRING]}
+
+CAPABILITIES: Keys = {
+    "aliases": BOOLEAN,
+    "bandwidth": BOOLEAN,
+    "cgroupPath": BOOLEAN,
+    "deviceID": BOOLEAN,
+    "dns": BOOLEAN,
+    "infinibandGUID": BOOLEAN,
+    "ipRanges": BOOLEAN,
+    "ips": BOOLEAN,
+    "mac": BOOLEAN,
+    "portMappings": BOOLEAN,
+    "*": BOOLEAN,
+}
+
+NETWORK: Keys = {
+    "cniVersion": STRING,
+    "cniVersions": [STRING],
+    "name": STRING,
+    "disableCheck": FLAG,
+    "disableGC": FLAG,
+    "loadOnlyInlinedPlugins": FLAG,
+    "plugins": [ANY],  # each by its own table
+}
+"""A list's own keys (SPEC.md, section 1)."""
+
+PLUGIN: Keys = {
+    "type": STRING,
+    "name": STRING,
+    "cniVersion": STRING,
+    "cniVersions": [STRING],
+    "capabilities": CAPABILITIES,
+    "args": OBJECT,
+    "runtimeConfig": OBJECT,
+    "ipam": ANY,  # by the table of its type
+    "dns": DNS,
+}
+"""What every plugin may have."""
+
+_MASQUERADE: Keys = {"ipMasq": BOOLEAN, "ipMasqBackend": ("", "iptables", "nftables")}
+_RATES: Keys = {
+    "ingressRate": INTEGER,
+    "ingressBurst": INTEGER,
+    "egressRate": INTEGER,
+    "egressBurst": INTEGER,
+    "shapedSubnets": [SUBNET],
+    "unshapedSubnets": [SUBNET],
+}
+_RANGE: Keys = {
+    "subnet": SUBNET,
+    "rangeStart": ADDRESS,
+    "rangeEnd": ADDRESS,
+    "gateway": ADDRESS,
+}
+_ROUTES: Kind = [ROUTE]
+
+PLUGINS: dict[str, Keys] = {
+    "bandwidth": _RATES,
+    "bridge": {
+        **_MASQUERADE,
+        "bridge": STRING,
+        "isGateway": BOOLEAN,
+        "isDefaultGateway": BOOLEAN,
+        "forceAddress": BOOLEAN,
+        "mtu": INTEGER,
+        "hairpinMode": BOOLEAN,
+        "promiscMode": BOOLEAN,
+        "vlan": INTEGER,
+        "vlanTrunk": [{"id": INTEGER, "minID": INTEGER, "maxID": INTEGER}],
+        "preserveDefaultVlan": BOOLEAN,
+        "macspoofchk": BOOLEAN,
+        "enabledad": BOOLEAN,
+        "disableContainerInterface": BOOLEAN,
+        "portIsolation": BOOLEAN,
+    },
+    "firewall": {
+        "backend": ("", "firewalld", "iptables", "nftables"),
+        "iptablesAdminChainName": STRING,
+        "firewalldZone": STRING,
+        "ingressPolicy": ("", "isolated", "open", "same-bridge"),
+    },
+    "loopback": {},
+    "portmap": {
+        "backend": ("", "iptables", "nftables"),
+        "snat": BOOLEAN,
+        "masqAll": BOOLEAN,
+        "markMasqBit": INTEGER,
+        "externalSetMarkChain": STRING,
+        "conditionsV4": [STRING],
+        "conditionsV6": [STRING],
+    },
+    "ptp": {**_MASQUERADE, "mtu": INTEGER},
+    "tuning": {
+        "sysctl": {"*": STRING},
+        "mac": MAC,
+        "mtu": INTEGER,
+        "promisc": BOOLEAN,
+        "allmulti": BOOLEAN,
+        "txQLen": INTEGER,
+        "dataDir": STRING,
+    },
+}
+"""What each has beside PLUGIN."""
+
+IPAM: dict[str, Keys] = {
+    "host-local": {
+        **_RANGE,
+        "type": STRING,
+        "ranges": [[_RANGE]],
+        "routes": _ROUTES,
+        "exclude": [STRING],
+        "dataDir": STRING,
+        "resolvConf": STRING,
+        "reportExhaustion": BOOLEAN,
+    },
+    "static": {
+        "type": STRING,
+        "addresses": [{"address": INTERFACE, "gateway": ADDRESS}],
+        "routes": _ROUTES,
+        "dns": DNS,
+    },
+}
+
+CHAINED = frozenset({"bandwidth", "firewall", "portmap", "tuning"})
+"""Plugins that work on what one before them in the list has made, and allocate no addresses."""
+
+NEEDS_CAPABILITY = {"bandwidth": "bandwidth", "portmap": "portMappings"}
+"""What a plugin gets from the runtime, and only where its capability is declared."""

@@ -1,0 +1,224 @@
+"""`cnitool validate`: everything that is wrong with a network's configuration, at once.
+
+ADD stops at the first mistake and passes over a misspelt key. This looks for them all, on the file
+as written: keys and their types, the order of plugins, the addresses, the executables.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cni.errors import CniError
+from cni.execute import find
+from cni.jsonvalue import JsonObject, parse_object
+from cnitool import known
+from cnitool.addresses import check_host_local
+from cnitool.schema import ANY, STRING, Finding, check
+from libcni.conf import conf_files, network_from_file, read_file
+from libcni.confdir import NetworkNotFoundError, find_file, network_files, stated_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnitool.schema import Keys
+    from cnitool.settings import Settings
+    from libcni.conf import NetworkConfigList
+
+
+def run(settings: Settings, network: str) -> int:
+    """Print what is wrong with a network, by name or file; 1 if any of it is an error."""
+    if "/" in network:
+        path = network
+    else:
+        try:
+            path = find_file(settings.conf_dir, network)
+        except NetworkNotFoundError as error:
+            raise settings.explained(network, error) from None
+    findings = list(validate(settings, path))
+    for finding in findings:
+        sys.stdout.write(f"{finding}\n")
+    errors = sum(finding.fatal for finding in findings)
+    warnings = len(findings) - errors
+    verdict = (
+        f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+        if findings
+        else "no problems"
+    )
+    sys.stdout.write(f"{path}: {verdict}\n")
+    return 1 if errors else 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def validate(settings: Settings, path: str) -> Iterator[Finding]:
+    """Everything that is wrong with the network in a file and in the folder beside it.
+
+    Raises CniError for a file that is no JSON object.
+    """
+    document = parse_object(read_file(path), path)
+    plugins: list[JsonObject] = []
+    fatal = False
+    for finding in _static(settings, path, document, plugins):
+        fatal = fatal or finding.fatal
+        yield finding
+    network = None
+    try:
+        network = network_from_file(path)
+    except CniError as error:
+        if not fatal:  # what it says has been said otherwise
+            yield Finding("", str(error))
+    yield from _executables(settings, network, plugins)
+
+
+def _static(
+    settings: Settings, path: str, document: JsonObject, plugins: list[JsonObject]
+) -> Iterator[Finding]:
+    """What can be seen without running anything. plugins: is filled."""
+    single = "plugins" not in document.raw and document.has("type")
+    if single:
+        plugins.append(document)
+    else:
+        yield from check(document.raw, known.NETWORK, "")
+        plugins += _inlined(document)
+        try:
+            plugins += _from_folder(path, document)
+        except CniError as error:
+            yield Finding("", str(error))
+    if not document.get("cniVersion") and not document.get("cniVersions"):
+        text = "it is missing, which means 0.1.0: no lists, no CHECK, no GC"
+        yield Finding("cniVersion", text, fatal=False)
+    for index, plugin in enumerate(plugins):
+        yield from _plugin(plugin, first=index == 0)
+    yield from _same_name(settings, path)
+
+
+def _inlined(document: JsonObject) -> list[JsonObject]:
+    listed = document.get("plugins")
+    return [
+        JsonObject(item, f"plugins[{index}]")
+        for index, item in enumerate(listed if isinstance(listed, list) else ())
+        if isinstance(item, dict)
+    ]
+
+
+def _from_folder(path: str, document: JsonObject) -> list[JsonObject]:
+    """The plugins of the folder beside the list. Raises CniError for what is no JSON object."""
+    name = stated_name(path)
+    only_inlined = document.get("loadOnlyInlinedPlugins")
+    if not name or "/" in name or str(only_inlined).lower() == "true":
+        return []
+    found: list[JsonObject] = []
+    for file in conf_files(os.path.join(os.path.dirname(path), name), (".conf",)):
+        plugin = parse_object(read_file(file), file)
+        found.append(JsonObject(plugin.raw, os.path.join(name, os.path.basename(file))))
+    return found
+
+
+def _plugin(plugin: JsonObject, *, first: bool) -> Iterator[Finding]:
+    kind = plugin.get("type")
+    if not isinstance(kind, str) or not kind:
+        yield Finding(plugin.place("type"), "it is missing, expected the plugin's executable")
+        kind = ""
+    own = known.PLUGINS.get(kind)
+    keys: Keys = {**known.PLUGIN, "*": ANY} if own is None else {**known.PLUGIN, **own}
+    if not plugin.where:  # a network in one object
+        keys = {**known.NETWORK, **keys}
+    keys = {**keys, "prevResult": ANY}
+    yield from check(plugin.raw, keys, plugin.where)
+    if plugin.has("prevResult"):
+        text = "a plugin gets the result of the one before it; this one is never sent"
+        yield Finding(plugin.place("prevResult"), text, fatal=False)
+    if kind in known.CHAINED and first:
+        text = f"{kind} changes what another plugin has made, but is the first: put one before it"
+        yield Finding(plugin.place("type"), text)
+    yield from _capability(plugin, kind)
+    yield from _ipam(plugin, kind)
+
+
+def _capability(plugin: JsonObject, kind: str) -> Iterator[Finding]:
+    needed = known.NEEDS_CAPABILITY.get(kind)
+    declared = plugin.get("capabilities")
+    if needed is None or (isinstance(declared, dict) and JsonObject(declared).get(needed)):
+        return
+    if any(plugin.has(key) for key in ("runtimeConfig", "ingressRate", "egressRate")):
+        return
+    text = f'"{needed}" is not true: the runtime will not tell {kind} what to do'
+    yield Finding(plugin.place("capabilities"), text, fatal=False)
+
+
+def _ipam(plugin: JsonObject, kind: str) -> Iterator[Finding]:
+    value = plugin.get("ipam")
+    place = plugin.place("ipam")
+    if value is None or value == {}:
+        if kind == "bridge" and plugin.get("isGateway") is True:
+            yield Finding(place, "it is missing, but isGateway needs addresses")
+        return
+    if not isinstance(value, dict):
+        yield from check(value, {}, place)
+        return
+    ipam = JsonObject(value, place)
+    if kind in known.CHAINED or kind == "loopback":
+        yield Finding(place, f"{kind} allocates no addresses and ignores it", fatal=False)
+    allocator = ipam.get("type")
+    if not isinstance(allocator, str) or not allocator:
+        yield Finding(ipam.place("type"), 'it is missing, expected such as "host-local"')
+        allocator = ""
+    yield from check(value, known.IPAM.get(allocator, {"type": STRING, "*": ANY}), place)
+    if allocator == "host-local":
+        yield from check_host_local(ipam)
+
+
+def _same_name(settings: Settings, path: str) -> Iterator[Finding]:
+    """Two files for one network: the second is never read."""
+    name = stated_name(path)
+    directory = os.path.dirname(path) or "."
+    if not name or not os.path.isdir(settings.conf_dir):
+        return
+    if not os.path.samefile(directory, settings.conf_dir):
+        return
+    others = [
+        other
+        for other in network_files(settings.conf_dir)
+        if os.path.basename(other) != os.path.basename(path) and stated_name(other) == name
+    ]
+    if others:
+        text = f'"{name}" is also the name in {", ".join(others)}; only the first file counts'
+        yield Finding("name", text)
+
+
+def _executables(
+    settings: Settings, network: NetworkConfigList | None, plugins: list[JsonObject]
+) -> Iterator[Finding]:
+    """Every executable that is missing, or does not speak the network's version."""
+    runtime = settings.runtime()
+    seen: set[str] = set()
+    for place, kind in _types(plugins):
+        if kind in seen:
+            continue
+        seen.add(kind)
+        try:
+            find(kind, settings.path)
+            supported = runtime.versions(kind)
+        except CniError as error:
+            yield Finding(place, str(error))
+            continue
+        if network is not None and network.version not in supported:
+            text = f"{kind} does not support cniVersion {network.version}: it supports "
+            yield Finding(place, text + ", ".join(supported))
+
+
+def _types(plugins: list[JsonObject]) -> Iterator[tuple[str, str]]:
+    for plugin in plugins:
+        for item in (plugin, _object(plugin, "ipam")):
+            kind = item.get("type")
+            if isinstance(kind, str) and kind:
+                yield item.place("type"), kind
+
+
+def _object(item: JsonObject, key: str) -> JsonObject:
+    value = item.get(key)
+    return JsonObject(value if isinstance(value, dict) else {}, item.place(key))
