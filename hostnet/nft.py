@@ -8,6 +8,7 @@ a plugin's call needs no libnftables at all.
 from __future__ import annotations
 
 import errno
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 _NAME_LONGEST = 127  # NFT_NAME_MAXLEN - 1
 _NO_WORDS = frozenset("\"'\\;#")
 _SHOWN = 160
+_LIBRARY = "libnftables.so.1"
 
 
 class NftError(OSError):
@@ -37,8 +39,10 @@ class NftError(OSError):
         self.words = words
 
     def __str__(self) -> str:
-        first = self.commands.strip().partition("\n")[0]
-        return f"nftables cannot do `{first[:_SHOWN]}`: {self.words}"
+        lines = self.commands.strip().splitlines()
+        if len(lines) == 1:
+            return f"nftables cannot do `{lines[0][:_SHOWN]}`: {self.words}"
+        return f"nftables cannot do these {len(lines)} commands in one: {self.words}"
 
 
 def run(commands: str) -> str:
@@ -56,8 +60,17 @@ def run(commands: str) -> str:
 
 
 def load() -> None:
-    """Raise NftError unless libnftables can be used."""
-    _context("")
+    """Raise NftError unless libnftables can be loaded.
+
+    The library alone: STATUS, which some runtimes ask every five seconds, would wait 9 ms for its
+    binding, which brings ctypes and json.
+    """
+    import _ctypes
+
+    try:
+        _ctypes.dlopen(_LIBRARY, os.RTLD_NOW)
+    except OSError as error:
+        raise _missing("load", error) from error
 
 
 def name(text: str) -> str:
@@ -86,21 +99,25 @@ def _context(commands: str) -> _Nftables:
 
         context: _Nftables = nftables.Nftables()
     except (ImportError, OSError) as error:
-        raise NftError(
-            errno.ENOPKG,
-            commands or "load",
-            f"libnftables cannot be loaded: {error}; install libnftables1 (Debian, Ubuntu) or "
-            "nftables-libs",
-        ) from error
+        raise _missing(commands, error) from error
     return context
 
 
+def _missing(commands: str, error: Exception) -> NftError:
+    return NftError(
+        errno.ENOPKG,
+        commands,
+        f"libnftables cannot be loaded: {error}; install libnftables1 (Debian, Ubuntu) or "
+        "nftables-libs",
+    )
+
+
 def _failure(commands: str, error: str) -> NftError:
-    """The refusal, with the command that nft points at where it does."""
+    """The refusal in nft's words.
+
+    The line that it prints below them is the first of a buffer, not that of the mistake.
+    """
     lines = error.strip().splitlines()
-    # "Error: Could not process rule: No such file or directory", the command, a line of ^^^.
-    said = [line for line in lines if line.startswith(("Error", "internal"))]
-    about = [line.strip() for line in lines if line.strip() and line.strip() in commands]
-    text = "; ".join(dict.fromkeys(line.removeprefix("Error: ") for line in said or lines))
+    said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     code = errno.EPERM if "not permitted" in error else errno.EINVAL
-    return NftError(code, about[0] if about else commands, text or "it says nothing")
+    return NftError(code, commands, "; ".join(dict.fromkeys(said or lines)) or "it says nothing")

@@ -1,0 +1,228 @@
+"""Owners of elements: each gets what it asks for, keeps it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hostnet import nft
+from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.nfchange import generation
+from hostnet.nfelement import Element, Map, dump, get
+from hostnet.nfowner import Owner, Registry, TakenError
+from tests.kit.host import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hostnet.nfelement import Values
+    from hostnet.nfowner import Held
+
+NAME = "test"
+PORTS = Map(NAME, "ports", "inet_proto . inet_service", "ipv4_addr . inet_service")
+NEAR = Map(NAME, "near", "ipv4_addr", shared=True)
+
+
+def elements(record: Values, owner: str) -> list[Element]:
+    """A record is a port and an address: the port is its owner's alone, the address shared."""
+    port, address = record
+    return [
+        Element(PORTS, (6, port), (address, 80), owner),
+        Element(NEAR, (address,), (), owner),
+    ]
+
+
+REGISTRY = Registry(NAME, "inet_service . ipv4_addr", elements)
+ONE, TWO = Owner("net/one/eth0"), Owner("net/two/eth0")
+A, B = IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")
+
+
+@pytest.fixture
+def nl(host: Host) -> Iterator[Netlink]:
+    maps = (PORTS, NEAR, REGISTRY.owners, REGISTRY.holders)
+    nft.run("\n".join([f"add table inet {NAME}", *(one.declaration for one in maps)]))
+    with Netlink(NETLINK_NETFILTER) as made:
+        yield made
+    nft.run(f"delete table inet {NAME}")
+
+
+def ports(nl: Netlink) -> dict[object, tuple[object, str]]:
+    return {one.key[1]: (one.data[0], one.comment) for one in dump(nl, PORTS)}
+
+
+def near(nl: Netlink) -> set[object]:
+    return {one.key[0] for one in dump(nl, NEAR)}
+
+
+def test_given_and_removed(nl: Netlink) -> None:
+    assert REGISTRY.give(nl, ONE, [(80, A), (81, A), (82, B)])
+    assert ports(nl) == {port: (a, ONE.name) for port, a in ((80, A), (81, A), (82, B))}
+    assert near(nl) == {A, B}
+    assert REGISTRY.records(nl, ONE) == [(80, A), (81, A), (82, B)]
+    assert dump(nl, REGISTRY.holders) == []
+    assert REGISTRY.remove(nl, ONE) == [(80, A), (81, A), (82, B)]
+    assert ports(nl) == {}
+    assert near(nl) == set()
+    assert dump(nl, REGISTRY.owners) == []
+
+
+def test_the_same_again_is_no_transaction(nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A)])
+    before = generation(nl)
+    assert not REGISTRY.give(nl, ONE, [(80, A)])
+    assert REGISTRY.remove(nl, TWO) == []
+    assert generation(nl) == before
+
+
+def test_something_else_takes_its_place(nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A), (81, A)])
+    REGISTRY.give(nl, ONE, [(81, B)])
+    assert ports(nl) == {81: (B, ONE.name)}
+    assert near(nl) == {B}
+    assert REGISTRY.records(nl, ONE) == [(81, B)]
+
+
+def test_what_is_anothers_is_refused_whole(nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A)])
+    with pytest.raises(TakenError) as refused:
+        REGISTRY.give(nl, TWO, [(79, B), (80, B)])
+    assert refused.value.element.key == (6, 80)
+    assert refused.value.found.comment == "net/one/eth0"
+    assert ports(nl) == {80: (A, ONE.name)}
+    assert near(nl) == {A}
+
+
+def test_what_is_shared_goes_with_the_last(nl: Netlink) -> None:
+    third = Owner("other/one/eth0")
+    for port, owner in enumerate((ONE, TWO, third)):
+        REGISTRY.give(nl, owner, [(port + 1, A), (port + 11, A)])
+    assert [one.data for one in dump(nl, REGISTRY.holders)] == [(3,)]
+    REGISTRY.remove(nl, TWO)
+    REGISTRY.remove(nl, TWO)
+    assert near(nl) == {A}
+    REGISTRY.remove(nl, ONE)
+    assert near(nl) == {A}
+    assert dump(nl, REGISTRY.holders) == []
+    REGISTRY.remove(nl, third)
+    assert near(nl) == set()
+
+
+@pytest.mark.parametrize("lost", [PORTS, NEAR])
+def test_what_got_lost_is_restored(lost: Map, nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A)])
+    nft.run(f"flush {'set' if lost.data is None else 'map'} inet {NAME} {lost.name}")
+    assert REGISTRY.give(nl, ONE, [(80, A)])
+    assert (ports(nl), near(nl)) == ({80: (A, ONE.name)}, {A})
+    nft.run(f"flush {'set' if lost.data is None else 'map'} inet {NAME} {lost.name}")
+    REGISTRY.remove(nl, ONE)
+    assert (ports(nl), near(nl)) == ({}, set())
+
+
+def test_a_guard_sees_what_was_held_and_what_comes(nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A)])
+
+    def guard(old: Held, new: Held) -> None:
+        assert set(old) == {("ports", (6, 80)), ("near", (A,))}
+        assert set(new) == {("ports", (6, 81)), ("near", (A,))}
+        raise PermissionError("no")
+
+    with pytest.raises(PermissionError):
+        REGISTRY.give(nl, ONE, [(81, A)], guard)
+    assert REGISTRY.records(nl, ONE) == [(80, A)]
+
+
+def test_strangers_are_those_of_the_group_that_are_not_kept(nl: Netlink) -> None:
+    long = Owner("net/" + "x" * 150 + "/eth0")
+    for port, owner in enumerate((ONE, TWO, long, Owner("net2/one/eth0"), Owner("ne/t/eth0"))):
+        REGISTRY.give(nl, owner, [(port + 1, A), (port + 11, A)])
+    found = REGISTRY.strangers(nl, "net", [ONE.name])
+    assert {one.member for one in found} == {TWO.member, long.member}
+    for one in found:
+        REGISTRY.remove(nl, one)
+    assert set(ports(nl)) == {1, 11, 4, 14, 5, 15}
+    assert REGISTRY.strangers(nl, "net", [ONE.name]) == []
+    assert REGISTRY.strangers(nl, "nothing", []) == []
+
+
+def test_owners_cut_short_are_told_apart(nl: Netlink) -> None:
+    first, second = (Owner("net/" + "x" * 190 + end + "/eth0") for end in "ab")
+    REGISTRY.give(nl, first, [(80, A)])
+    assert REGISTRY.records(nl, second) == []
+    with pytest.raises(TakenError):
+        REGISTRY.give(nl, second, [(80, A)])
+
+
+def test_without_the_table_there_is_nothing(host: Host) -> None:
+    with Netlink(NETLINK_NETFILTER) as nl:
+        assert REGISTRY.remove(nl, ONE) == []
+        assert REGISTRY.records(nl, ONE) == []
+        assert REGISTRY.strangers(nl, "net", []) == []
+
+
+WISHES = st.lists(
+    st.tuples(
+        st.sampled_from(["net/a/e", "net/b/e", "other/a/e"]),
+        st.lists(st.tuples(st.integers(1, 3), st.sampled_from([A, B])), max_size=3),
+    ),
+    max_size=8,
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(wishes=WISHES)
+def test_whatever_the_order_the_elements_are_those_of_the_owners(
+    wishes: list[tuple[str, list[tuple[int, IPv4Address]]]], nl: Netlink
+) -> None:
+    held: dict[str, dict[int, IPv4Address]] = {}
+    for name, wish in wishes:
+        mine = dict(wish)
+        others = {port for other, theirs in held.items() if other != name for port in theirs}
+        try:
+            REGISTRY.give(nl, Owner(name), list(mine.items()))
+        except TakenError:
+            assert others & set(mine)
+            continue
+        assert not others & set(mine)
+        held[name] = mine
+        assert ports(nl) == {p: (a, name) for name, own in held.items() for p, a in own.items()}
+        assert near(nl) == {a for own in held.values() for a in own.values()}
+    for name in held:
+        REGISTRY.remove(nl, Owner(name))
+    for one in (PORTS, NEAR, REGISTRY.owners, REGISTRY.holders):
+        assert dump(nl, one) == []
+
+
+def test_ten_at_once(host: Host, nl: Netlink) -> None:
+    won: list[int] = []
+
+    def attempt(number: int) -> None:
+        host.enter()
+        with Netlink(NETLINK_NETFILTER) as own:
+            owner = Owner(f"net/c{number}/eth0")
+            for turn in range(5):
+                REGISTRY.give(own, owner, [(100 + number, A), (200 + number, B)])
+                if turn < 4:
+                    REGISTRY.remove(own, owner)
+            try:
+                REGISTRY.give(own, owner, [(80, A)])
+                won.append(number)
+            except TakenError:
+                pass
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(10)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(won) == 1
+    assert set(ports(nl)) == {80} | {n + x for n in range(10) if n not in won for x in (100, 200)}
+    for number in range(10):
+        REGISTRY.remove(nl, Owner(f"net/c{number}/eth0"))
+    assert get(nl, Element(NEAR, (A,))) is None
+    assert dump(nl, REGISTRY.holders) == []
