@@ -1,0 +1,1 @@
+"""Programs that show pycni at work; `make test` runs them."""
