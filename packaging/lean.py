@@ -65,11 +65,12 @@ def modules_of(packages: Iterable[Path]) -> list[str]:
 def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Path) -> None:
     """Write the file that `cni_bundle.boot.StoredModules` reads.
 
-    First a marshalled pair of indexes: module -> (is it a package, where its code starts, how many
-    bytes it has), and extension module -> its shared object; then the marshalled codes, compiled
-    here without asserts and docstrings. Offsets count from the end of the pair. Modules that are
-    compiled into the interpreter stay out. Raises LookupError when one of `required` is missing:
-    PyInstaller leaves out without a word what does not compile.
+    Eight bytes with the length of what follows (little endian): a marshalled pair of indexes,
+    module -> (is it a package, where its code starts, how many bytes it has), and extension module
+    -> its shared object. Then the marshalled codes, compiled here without asserts and docstrings;
+    where they start counts from the first of them. Modules that are compiled into the interpreter
+    stay out. Raises LookupError when one of `required` is missing: PyInstaller leaves out without a
+    word what does not compile.
     """
     index: dict[str, tuple[bool, int, int]] = {}
     codes: list[bytes] = []
@@ -97,7 +98,8 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
         for where, _, kind in extensions
         if kind == "EXTENSION"
     }
-    path.write_bytes(b"".join([marshal.dumps((index, objects)), *codes]))
+    indexes = marshal.dumps((index, objects))
+    path.write_bytes(b"".join([len(indexes).to_bytes(8, "little"), indexes, *codes]))
 
 
 def _is_rare_encoding(module: str) -> bool:

@@ -35,11 +35,13 @@ class StoredModules(Loader):
 
     def __init__(self, home: str) -> None:
         self._home = home
-        self._file = open(f"{home}/{STORE}", "rb")  # noqa: SIM115 - for the process's life
+        # Open for the process's life: an upgrade may remove the file meanwhile.
+        self._store = os.open(f"{home}/{STORE}", os.O_RDONLY | os.O_CLOEXEC)
+        index = os.read(self._store, int.from_bytes(os.read(self._store, 8), "little"))
         self._modules: dict[str, tuple[bool, int, int]]
         self._extensions: dict[str, str]
-        self._modules, self._extensions = marshal.load(self._file)  # noqa: S302 - our own file
-        self._codes = self._file.tell()
+        self._modules, self._extensions = marshal.loads(index)  # noqa: S302 - our own file
+        self._codes = 8 + len(index)
 
     def find_spec(
         self,
@@ -67,8 +69,9 @@ class StoredModules(Loader):
     def get_code(self, name: str) -> "CodeType":
         """The code of a module of the bundle."""
         _, start, size = self._modules[name]
-        self._file.seek(self._codes + start)
-        code: CodeType = marshal.loads(self._file.read(size))  # noqa: S302 - our own file
+        code: CodeType = marshal.loads(  # noqa: S302 - our own file
+            os.pread(self._store, size, self._codes + start)
+        )
         return code
 
 
