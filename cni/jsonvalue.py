@@ -115,8 +115,10 @@ class JsonObject:
 
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         """One of a few words; an empty string means the default, as in the reference."""
-        value = self.string(key) or default
-        if value not in choices:
+        value = self.get(key)
+        if value is None or value == "":
+            value = default
+        if not isinstance(value, str) or value not in choices:
             raise self.wrong(key, "one of " + ", ".join(f'"{word}"' for word in choices))
         return value
 
