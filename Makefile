@@ -23,6 +23,7 @@ venv:
 
 lint: venv
 	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-logo
 
