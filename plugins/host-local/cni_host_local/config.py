@@ -54,7 +54,7 @@ def read_config(call: Call) -> Config:
         sets=sets,
         requested=_assign(_read_requested(call), sets),
         routes=tuple(read_route(item) for item in ipam.objects("routes")),
-        resolv_conf=_read_path(ipam, "resolvConf"),
+        resolv_conf=ipam.string("resolvConf"),
         report_exhaustion=ipam.boolean("reportExhaustion"),
     )
 
@@ -65,19 +65,8 @@ def read_directory(call: Call) -> str:
     They must do their work even where the rest of it became wrong meanwhile. The network's name
     is checked by the door. Raises CniError(INVALID_CONFIG).
     """
-    data_dir = _read_path(call.config.object("ipam"), "dataDir") or DATA_DIR
+    data_dir = call.config.object("ipam").string("dataDir") or DATA_DIR
     return os.path.join(data_dir, call.network)
-
-
-def _read_path(config: JsonObject, key: str) -> str:
-    path = config.string(key)
-    try:
-        usable = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        usable = False
-    if not usable:
-        raise config.wrong(key, "a path")
-    return path
 
 
 # ---- ranges ------------------------------------------------------------------------------------
@@ -170,7 +159,7 @@ def _read_subnet(config: JsonObject) -> Network:
             f"a prefix length of at most {subnet.max_prefixlen - 2}, for the network is too small "
             "to allocate from",
         )
-    if subnet.version == 6 and int(subnet.network_address) >> 32 in (0, 0xFFFF):
+    if subnet.version == 6 and int(subnet.network_address) >> 48 == 0:
         raise config.wrong("subnet", "an IPv6 subnet that holds no embedded IPv4 addresses")
     return subnet
 

@@ -48,7 +48,7 @@ def _sweep(store: Store, keep: Keep) -> list[OSError]:
 
 
 def _keep_valid(valid: frozenset[Attachment]) -> Keep:
-    pairs = {(_bytes(one.container_id), _bytes(one.ifname)) for one in valid}
+    pairs = {(one.container_id.encode(), one.ifname.encode()) for one in valid}
     ids = {container_id for container_id, _ in pairs}
 
     def keep(container_id: bytes, ifname: bytes) -> bool:
@@ -58,7 +58,3 @@ def _keep_valid(valid: frozenset[Attachment]) -> Keep:
         return bool(name_problem(container_id.decode(errors="surrogateescape")))
 
     return keep
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")  # JSON may hold what no file of ours does

@@ -1,0 +1,161 @@
+"""A network as the tests see it: a config, the verbs, and the files in its directory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.call import Attachment
+from cni_host_local import index
+from cni_host_local.index import open_index
+from cni_host_local.store import name_of, open_store, split_holder
+from tests.kit.calls import Document, PluginError, Runtime
+from tests.kit.namespace import Namespace
+
+REFERENCE = Path("/usr/lib/cni/host-local")
+V4: Document = {"subnet": "10.1.2.0/24"}
+V6: Document = {"subnet": "2001:db8:1::/64"}
+
+
+class Network:
+    """The network `net`, its directory below `tmp_path`. `ipam` may be changed at will."""
+
+    def __init__(self, tmp_path: Path, netns: Namespace, version: str = "1.1.0") -> None:
+        self.tmp_path = tmp_path
+        self.netns = netns
+        self.runtime = Runtime(tmp_path)
+        self.directory = tmp_path / "data" / "net"
+        self.ipam: Document = {
+            "type": "host-local",
+            "dataDir": str(tmp_path / "data"),
+            "ranges": [[V4]],
+        }
+        self.extra: Document = {}
+        self.version = version
+
+    @property
+    def config(self) -> Document:
+        return {
+            "cniVersion": self.version,
+            "name": "net",
+            "type": "host-local",
+            "ipam": self.ipam,
+            **self.extra,
+        }
+
+    def ranges(self, *sets: list[Document]) -> None:
+        self.ipam["ranges"] = list(sets)
+
+    # ---- verbs ---------------------------------------------------------------------------------
+
+    def result(self, container: str = "c1", ifname: str = "eth0", args: str = "") -> Document:
+        """ADD; the whole result."""
+        return self.runtime.add(
+            self.config, container=container, ifname=ifname, netns=self.netns, args=args
+        )
+
+    def add(self, container: str = "c1", ifname: str = "eth0", args: str = "") -> str:
+        """ADD; the addresses without prefix length, joined by blanks."""
+        ips = self.result(container, ifname, args)["ips"]
+        return " ".join(one["address"].partition("/")[0] for one in ips)
+
+    def delete(self, container: str = "c1", ifname: str = "eth0") -> None:
+        self.runtime.delete(self.config, container=container, ifname=ifname)
+
+    def check(
+        self, container: str = "c1", ifname: str = "eth0", result: Document | None = None
+    ) -> None:
+        config = self.config if result is None else {**self.config, "prevResult": result}
+        self.runtime.call("CHECK", config, container=container, ifname=ifname, netns=self.netns)
+
+    def gc(self, *valid: tuple[str, str]) -> None:
+        self.runtime.gc(self.config, list(valid))
+
+    def status(self) -> None:
+        self.runtime.status(self.config)
+
+    def fails(self, verb: str, *args: Any, **kwargs: Any) -> PluginError:
+        """The error that a verb answers with."""
+        with pytest.raises(PluginError) as caught:
+            getattr(self, verb)(*args, **kwargs)
+        return caught.value
+
+    # ---- files ---------------------------------------------------------------------------------
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Make a file as a script would: behind the plugin's back, without the lock."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        data = content.encode() if isinstance(content, str) else content
+        (self.directory / name).write_bytes(data)
+
+    def fill(self, names: Iterable[str], container: str = "other") -> None:
+        for name in names:
+            self.write(name, f"{container}\r\neth0")
+
+    @property
+    def held(self) -> dict[str, str]:
+        """What each address' file says."""
+        if not self.directory.exists():
+            return {}
+        return {
+            path.name: path.read_bytes().decode(errors="replace")
+            for path in sorted(self.directory.iterdir())
+            if path.name != "lock" and not path.name.startswith("last_reserved_ip.")
+        }
+
+    def last(self, number: int = 0) -> str:
+        return (self.directory / f"last_reserved_ip.{number}").read_text()
+
+    # ---- the index -----------------------------------------------------------------------------
+
+    def check_index(self, must_be_current: bool = False) -> None:
+        """Where there is a current index, it says what the files say."""
+        store = open_store(str(self.directory))
+        if store is None:
+            return
+        with store:
+            with store.lock:
+                found = open_index(store.path, store.fd)
+            if found is None:
+                assert not must_be_current or not list(store.addresses()), "no current index"
+                return
+            numbers = [number for _, number in store.addresses()]
+            assert found.held == len(numbers)
+            for number in numbers:
+                assert found.next_free(number, number) is None, name_of(number)
+                holder = split_holder(store.read(name_of(number)) or b"")
+                assert holder is not None
+                assert number in found.candidates(holder[0])
+
+    def has_index(self) -> bool:
+        return any(Path(index.ROOT).glob("net.*"))
+
+
+def owner(container: str = "c1", ifname: str = "eth0") -> Attachment:
+    return Attachment(container, ifname)
+
+
+def reference(verb: str, network: Network, container: str = "c1", ifname: str = "eth0") -> Document:
+    """Run the reference's own plugin; its answer, which is an error where it has a `code`."""
+    done = subprocess.run(
+        [REFERENCE],
+        input=json.dumps({**network.config, "cniVersion": "1.0.0"}),
+        env={
+            "CNI_COMMAND": verb,
+            "CNI_CONTAINERID": container,
+            "CNI_IFNAME": ifname,
+            "CNI_NETNS": str(network.netns),
+            "CNI_PATH": "/usr/lib/cni",
+        },
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout) if done.stdout else {}
+    assert isinstance(answer, dict)
+    return answer
