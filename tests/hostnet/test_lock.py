@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from hostnet.lock import Lock, LockTimeout
+from hostnet.lock import Lock, LockTimeout, NamespaceLock
+from tests.kit.host import Host
+from tests.kit.namespace import Namespace
 
 
 @pytest.fixture
@@ -181,3 +183,18 @@ def test_no_descriptor_is_left(path: Path, holder: subprocess.Popen[str]) -> Non
     deadline = time.monotonic() + 5
     while not set(os.listdir("/proc/self/fd")) <= before:
         assert time.monotonic() < deadline
+
+
+def test_a_namespace_has_a_lock_of_its_own(host: Host, container: Namespace) -> None:
+    def bounded() -> None:
+        with NamespaceLock(seconds=0.05):
+            pass
+
+    with NamespaceLock():
+        assert not is_free(host.path)
+        assert is_free(container.path)
+        container.run(bounded)
+        with pytest.raises(LockTimeout, match=f"process {os.getpid()} "):
+            host.run(bounded)
+    with NamespaceLock(seconds=5):  # after the thread of the one that gave up
+        assert not is_free(host.path)
