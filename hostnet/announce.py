@@ -33,9 +33,9 @@ def enable(interface: str, *, ipv4: bool = True, ipv6: bool = True) -> None:
     address for duplicates ends. Raises SysctlError.
     """
     if ipv4:
-        sysctl.ensure(sysctl.of_interface("ipv4", interface, "arp_notify"), "1")
+        sysctl.write(sysctl.of_interface("ipv4", interface, "arp_notify"), "1")
     if ipv6:
-        sysctl.ensure(sysctl.of_interface("ipv6", interface, "ndisc_notify"), "1")
+        sysctl.write(sysctl.of_interface("ipv6", interface, "ndisc_notify"), "1")
 
 
 def announce(nl: Netlink, index: int, mac: str) -> None:

@@ -222,18 +222,22 @@ class Netlink:
     __slots__ = ("_port", "_seq", "_sock", "_unread_dump")
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
-        self._sock = sock = _socket.socket(
-            _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol
-        )
-        sock.bind((0, 0))
-        sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-        sock.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
-        # A receive timeout of the kernel's, not of Python's, which costs a poll() per receive.
-        sock.setsockopt(
-            _socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_SECONDS, 0)
-        )
-        self._port: int = sock.getsockname()[0]
+        try:
+            self._sock = sock = _socket.socket(
+                _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol
+            )
+            sock.bind((0, 0))
+            sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+            sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+            sock.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+            # A receive timeout of the kernel's, not of Python's, which costs a poll() each time.
+            sock.setsockopt(
+                _socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_SECONDS, 0)
+            )
+            self._port: int = sock.getsockname()[0]
+        except OSError as error:
+            what = f"open a netlink socket of protocol {protocol} (Linux 4.20 or later is needed)"
+            raise NetlinkError(error.errno or errno.EIO, what) from error
         self._seq = 0
         self._unread_dump = 0
 
@@ -368,15 +372,13 @@ class Netlink:
         try:
             return self._sock.recv(RECEIVE_BYTES)
         except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                code = errno.ETIMEDOUT if error.errno == errno.EAGAIN else error.errno or errno.EIO
-                raise NetlinkError(code, what, unanswered=True) from error
-        # An overrun is reported once and drops what came last; what was queued before is still
-        # there. The kernel answers inside send(), so an answer is there now or never.
+            code = errno.ETIMEDOUT if error.errno == errno.EAGAIN else error.errno or errno.EIO
+        # The kernel answers inside send(), so an answer is there by now or never comes. Often it
+        # is there: an overrun (ENOBUFS) is told once, and loses what came last.
         try:
             return self._sock.recv(RECEIVE_BYTES, _socket.MSG_DONTWAIT)
         except OSError as error:
-            raise NetlinkError(errno.ENOBUFS, what, unanswered=True) from error
+            raise NetlinkError(code, what, unanswered=True) from error
 
     def _messages(self, buf: bytes, what: str) -> list[tuple[int, int, int, bytes]]:
         """(type, flags, sequence number, payload) of each message for this socket in `buf`."""

@@ -100,6 +100,12 @@ def test_an_error_of_a_dump_carries_the_kernels_words(nl: Netlink) -> None:
         nl.dump(address.RTM_GETADDR, address._IFADDR.pack(2, 24, 0, 0, 0))
 
 
+def test_no_socket_of_an_unknown_protocol() -> None:
+    with pytest.raises(NetlinkError, match="cannot open a netlink socket of protocol 31") as caught:
+        Netlink(31)
+    assert caught.value.errno == errno.EPROTONOSUPPORT
+
+
 def test_answers_to_earlier_questions_are_thrown_away(nl: Netlink) -> None:
     stale = netlink._HEADER.pack(32, link.RTM_GETLINK, 5, 77, 0) + link.header(1)
     nl._sock.send(stale)
@@ -108,17 +114,27 @@ def test_answers_to_earlier_questions_are_thrown_away(nl: Netlink) -> None:
     assert [one.name for one in link.dump(nl)] == ["lo"]
 
 
-def test_a_lost_wakeup_is_no_lost_answer(host: Host) -> None:
-    with Flaky(errno.ENOBUFS) as nl:
+@pytest.mark.parametrize("failure", [errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN])
+def test_one_failed_receive_is_no_lost_answer(host: Host, failure: int) -> None:
+    with Flaky(failure) as nl:
         assert link.get(nl, "lo").name == "lo"
 
 
-@pytest.mark.parametrize("failures", [(errno.ENOBUFS, errno.EAGAIN), (errno.EAGAIN,)])
-def test_a_lost_answer_is_an_error_and_not_a_wait(host: Host, failures: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("failures", "code"),
+    [
+        ((errno.ENOBUFS, errno.EAGAIN), errno.ENOBUFS),
+        ((errno.EAGAIN, errno.EAGAIN), errno.ETIMEDOUT),
+    ],
+)
+def test_a_lost_answer_is_an_error_and_not_a_wait(
+    host: Host, failures: tuple[int, ...], code: int
+) -> None:
     with Flaky(*failures) as nl:
         with pytest.raises(NetlinkError, match="unknown whether this was done") as caught:
             link.set_up(nl, 1)
         assert caught.value.unanswered
+        assert caught.value.errno == code
         assert link.get(nl, "lo").up
 
 
