@@ -1,7 +1,8 @@
-"""Fill a host with other containers' allocations and mappings, for the growth cases.
+"""Fill a host with other containers' allocations, masquerading and mappings, for the growth cases.
 
-10,000 processes would take minutes, so both are made the short way: the allocations as the files
-that they are, the mappings by calling the plugin's verb as a function, in the suite's host.
+10,000 processes would take minutes, so all are made the short way, in the suite's host: the
+allocations as the files that they are, masquerading as the bridge does it, the mappings by calling
+portmap's verb as a function.
 """
 
 from __future__ import annotations
@@ -14,21 +15,33 @@ import sys
 from bench.attachment import SPEC_VERSION, Config, portmap
 from bench.field import Suite
 from cni.bundle import Bundle
+from cni.call import Attachment, owner
 from cni.skel import serve
 from cni_bundle.plugins import PLUGINS
+from hostnet import masquerade
+from hostnet.netlink import NETLINK_NETFILTER, Netlink
 
 _FIRST_ADDRESS = ipaddress.IPv4Address("10.88.64.0")
 _FIRST_PORT = 20000
 
 
 def fill(suite: Suite, network: str, count: int) -> None:
-    """Give `count` containers that are not there an address and a published port each."""
+    """Give `count` containers that are not there an address, masqueraded, and a published port."""
     directory = suite.state / "networks" / network
     directory.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         container = f"other{number}"
         (directory / str(_FIRST_ADDRESS + number)).write_bytes(f"{container}\r\neth0".encode())
+    suite.host.run(_masquerade, network, count)
     suite.host.run(_map, suite, network, count)
+
+
+def _masquerade(network: str, count: int) -> None:
+    with Netlink(NETLINK_NETFILTER) as nl:
+        for number in range(count):
+            held = Attachment(f"other{number}", "eth0")
+            address = ipaddress.IPv4Interface(f"{_FIRST_ADDRESS + number}/16")
+            masquerade.add(nl, owner(network, held), [address])
 
 
 def _map(suite: Suite, network: str, count: int) -> None:
