@@ -154,16 +154,13 @@ def read_result(stdout: bytes, version: str) -> Result:
     Go takes for a result without addresses, or DECODE_FAILURE.
     """
     document = parse_object(stdout, "the plugin's result")
-    if document.has("code") and document.has("msg"):
-        raise CniError(
-            document.integer("code", 0, 0, 2**63),
-            document.string("msg"),
-            document.string("details"),
-        )
     try:
-        return wire.decode(document, version)
+        said = execute.error_in(document)
+        if said is None:
+            return wire.decode(document, version)
     except CniError as error:
         raise CniError(DECODE_FAILURE, f"the plugin's result: {error}") from None
+    raise said
 
 
 def write_result(result: Result, version: str) -> dict[str, JsonValue]:
@@ -198,4 +195,5 @@ def failure(outcome: execute.Outcome) -> CniError:
             DELEGATE_FAILED,
             f"netplugin failed but error parsing its diagnostic message {printed}: {error}",
         )
-    return CniError(code, msg or f"netplugin failed with no error message: {ending}", details)
+    words = msg or f"netplugin failed with no error message: {ending}"
+    return CniError(code or DELEGATE_FAILED, words, details)
