@@ -307,7 +307,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(DOCUMENTS)
 def test_any_document(document: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -378,13 +378,13 @@ def examine(data: bytes) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     examine(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(LIKELY | st.dictionaries(KEYS, VALUES))
 def test_any_document(document: dict[str, Any]) -> None:
     examine(json.dumps(document).encode())
