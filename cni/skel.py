@@ -195,7 +195,7 @@ def _take_back(plugin: Plugin, call: Call, error: BaseException) -> None:
     _deaf = True
     try:
         plugin.delete(call.as_delete())
-    except Exception as problem:  # noqa: BLE001 - the first error is the one to tell
+    except BaseException as problem:  # noqa: BLE001 - the first error is the one to tell
         error.add_note(f"while undoing: {problem}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,9 +14,9 @@ settings.register_profile("pycni", deadline=None)
 settings.load_profile("pycni")
 
 
-@pytest.fixture
-def namespace(tmp_path: Path) -> Iterator[Namespace]:
-    """A container's network namespace."""
-    made = Namespace(tmp_path / "netns")
+@pytest.fixture(scope="session")
+def namespace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    """A container's network namespace; nobody changes anything in it."""
+    made = Namespace(tmp_path_factory.mktemp("cni") / "netns")
     yield made
     made.close()
