@@ -203,6 +203,8 @@ def _find_setns() -> Callable[[int], int]:
         def call_os(fd: int) -> int:
             try:
                 system(fd, CLONE_NEWNET)
+            except ValueError:  # it looks at a closed one's number itself
+                return errno.EBADF
             except OSError as error:
                 return error.errno or errno.EIO
             return 0
