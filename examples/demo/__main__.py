@@ -75,7 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--plugins", type=Path, default=PLUGINS, help="directory of the plugins")
     plugins: Path = parser.parse_args().plugins
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     network = libcni.network_from_bytes(json.dumps(NETWORK).encode())
     with World() as world:
         runtime = libcni.Runtime([str(plugins)])
@@ -181,12 +181,12 @@ def _detached(console: Console, containers: list[Container], left: list[str]) ->
 
 
 def _is_shared(line: str) -> bool:
-    """The bridge, tables without elements, and the address directory's own two kinds of file."""
+    """The bridge, tables without elements, directories, and the address directory's own files."""
     if line.startswith(("link cni0 ", "address dev cni0 ")) or " dev cni0 " in line:
         return True
     if line.startswith("nft "):
         return not line.startswith("nft element ")
-    return line.endswith("/lock") or "/last_reserved_ip." in line
+    return line.endswith(("/", "/lock")) or "/last_reserved_ip." in line
 
 
 if __name__ == "__main__":
