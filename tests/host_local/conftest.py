@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cni_host_local import index
-from tests.host_local.network import Network
+from tests.host_local.network import Network, remove_indexes
 from tests.kit.namespace import Namespace
 
 
@@ -25,4 +23,4 @@ def netns(tmp_path_factory: pytest.TempPathFactory, _private_mounts: None) -> It
 def network(tmp_path: Path, netns: Namespace) -> Iterator[Network]:
     """A network with the range 10.1.2.0/24. Its index goes with it."""
     yield Network(tmp_path, netns)
-    shutil.rmtree(index.ROOT, ignore_errors=True)
+    remove_indexes("net", "other")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,26 +25,27 @@ V6: Document = {"subnet": "2001:db8:1::/64"}
 
 
 class Network:
-    """The network `net`, its directory below `tmp_path`. `ipam` may be changed at will."""
+    """A network with its directory below `tmp_path`. `ipam` may be changed at will."""
 
-    def __init__(self, tmp_path: Path, netns: Namespace, version: str = "1.1.0") -> None:
+    def __init__(self, tmp_path: Path, netns: Namespace, name: str = "net") -> None:
         self.tmp_path = tmp_path
         self.netns = netns
         self.runtime = Runtime(tmp_path)
-        self.directory = tmp_path / "data" / "net"
+        self.name = name
+        self.directory = tmp_path / "data" / name
         self.ipam: Document = {
             "type": "host-local",
             "dataDir": str(tmp_path / "data"),
             "ranges": [[V4]],
         }
         self.extra: Document = {}
-        self.version = version
+        self.version = "1.1.0"
 
     @property
     def config(self) -> Document:
         return {
             "cniVersion": self.version,
-            "name": "net",
+            "name": self.name,
             "type": "host-local",
             "ipam": self.ipam,
             **self.extra,
@@ -128,12 +131,23 @@ class Network:
             assert found.held == len(numbers)
             for number in numbers:
                 assert found.next_free(number, number) is None, name_of(number)
+                if (self.directory / name_of(number)).is_dir():
+                    continue
                 holder = split_holder(store.read(name_of(number)) or b"")
                 assert holder is not None
                 assert number in found.candidates(holder[0])
 
     def has_index(self) -> bool:
-        return any(Path(index.ROOT).glob("net.*"))
+        return any(Path(index.ROOT).glob(f"{self.name}.*"))
+
+
+def remove_indexes(*names: str) -> None:
+    """Remove what networks of these names have left in /run, tests having removed them roughly."""
+    for name in names:
+        for path in Path(index.ROOT).glob(f"{name}.*"):
+            shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        Path(index.ROOT).rmdir()
 
 
 def owner(container: str = "c1", ifname: str = "eth0") -> Attachment:

@@ -24,19 +24,30 @@ def check(call: Call) -> None:
     previous = call.prev_result.ips if call.prev_result is not None else ()
     expected = [item.address.ip for item in previous]
     ours = [one for one in expected if any(each.range_of(one) for each in config.sets)]
-    store = open_store(config.directory)
+    try:
+        problems = _problems(config.directory, ours, call.attachment)
+    except OSError as error:
+        raise unusable(config.directory, error) from error
+    if problems:
+        raise CniError(
+            CHECK_FAILED,
+            f"Failed to find address added by container {call.container_id} ({call.ifname}): "
+            f"{'; '.join(problems)}",
+        )
+
+
+def _problems(directory: str, expected: list[Address], owner: Attachment) -> list[str]:
+    store = open_store(directory)
     if store is None:
-        raise _failed(call.attachment, [f"the directory {config.directory} is missing"])
+        return [f"the directory {directory} is missing"]
     with store:
-        try:
-            if ours:
-                problems = [_problem(store, address, call.attachment) for address in ours]
-            else:
-                problems = _none_at_all(store, call.attachment)
-        except OSError as error:
-            raise unusable(config.directory, error) from error
-    if any(problems):
-        raise _failed(call.attachment, problems)
+        if expected:
+            return list(filter(None, (_problem(store, address, owner) for address in expected)))
+        with store.lock:
+            ledger = Ledger(store)
+            found = ledger.held_by(owner)
+            ledger.save()
+        return [] if found else [f"no reservation in {directory} is its own"]
 
 
 def _problem(store: Store, address: Address, owner: Attachment) -> str:
@@ -52,19 +63,3 @@ def _problem(store: Store, address: Address, owner: Attachment) -> str:
         held_by = " ".join(part.decode(errors="replace")[:80] for part in holder)
         return f"{address} is reserved for {held_by}"
     return ""
-
-
-def _none_at_all(store: Store, owner: Attachment) -> list[str]:
-    with store.lock:
-        ledger = Ledger(store)
-        found = ledger.held_by(owner)
-        ledger.save()
-    return [] if found else [f"no reservation in {store.path} is its own"]
-
-
-def _failed(owner: Attachment, problems: list[str]) -> CniError:
-    return CniError(
-        CHECK_FAILED,
-        f"Failed to find address added by container {owner.container_id} ({owner.ifname}): "
-        f"{'; '.join(filter(None, problems))}",
-    )

@@ -136,7 +136,7 @@ def _read_range(config: JsonObject, subnet: Network, exclude: tuple[Network, ...
         subnet,
         start=_address_in(config, "rangeStart", subnet),
         end=_address_in(config, "rangeEnd", subnet),
-        gateway=_address_in(config, "gateway", subnet),
+        gateway=_read_gateway(config, subnet),
         exclude=tuple(net for net in exclude if net.version == subnet.version),
     )
     if int(found.start) > int(found.end):
@@ -169,6 +169,14 @@ def _address_in(config: JsonObject, key: str, subnet: Network) -> Address | None
     if address is not None and address not in subnet:
         raise config.wrong(key, f"an address in network {subnet}")
     return address
+
+
+def _read_gateway(config: JsonObject, subnet: Network) -> Address | None:
+    """It may lie outside the subnet, as a router's fe80::1 does."""
+    gateway = config.address("gateway")
+    if gateway is not None and gateway.version != subnet.version:
+        raise config.wrong("gateway", f"an IPv{subnet.version} address, as the subnet {subnet} is")
+    return gateway
 
 
 def _read_exclude(config: JsonObject, subnet: Network | None = None) -> tuple[Network, ...]:

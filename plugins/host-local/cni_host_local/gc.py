@@ -12,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni_host_local.ledger import Keep
-    from cni_host_local.store import Store
 
 
 def gc(call: Call) -> None:
@@ -21,14 +20,10 @@ def gc(call: Call) -> None:
     Raises CniError(IO_FAILURE) that names each file which could not be read or removed.
     """
     directory = read_directory(call)
-    store = open_store(directory)
-    if store is None:
-        return
-    with store:
-        try:
-            problems = _sweep(store, _keep_valid(call.valid_attachments))
-        except OSError as error:
-            raise unusable(directory, error) from error
+    try:
+        problems = _sweep(directory, _keep_valid(call.valid_attachments))
+    except OSError as error:
+        raise unusable(directory, error) from error
     if problems:
         raise together(
             [
@@ -38,12 +33,16 @@ def gc(call: Call) -> None:
         )
 
 
-def _sweep(store: Store, keep: Keep) -> list[OSError]:
-    with store.lock:
-        ledger = Ledger(store, keep)
-        ledger.save()
-    if ledger.removed:
-        store.sync()
+def _sweep(directory: str, keep: Keep) -> list[OSError]:
+    store = open_store(directory)
+    if store is None:
+        return []
+    with store:
+        with store.lock:
+            ledger = Ledger(store, keep)
+            ledger.save()
+        if ledger.removed:
+            store.sync()
     return ledger.problems
 
 

@@ -149,6 +149,8 @@ class Ledger:
                     store.remove(name)
                     self.removed += 1
                     continue
+            except IsADirectoryError:
+                pass  # no reservation, but in the way of one
             except OSError as error:
                 # It cannot be read or removed: the address is taken, whoever holds it.
                 error.filename = f"{store.path}/{name}"

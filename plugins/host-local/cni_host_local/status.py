@@ -65,21 +65,20 @@ def _refuse_exhausted(config: Config) -> None:
     from cni_host_local.ledger import Ledger
     from cni_host_local.store import open_store, unusable
 
-    store = open_store(config.directory)
-    if store is None:
-        return
-    with store:
-        try:
-            with store.lock:
-                ledger = Ledger(store)
-                try:
-                    for index, one in enumerate(config.sets):
-                        next_address(store, ledger, one, index)
-                finally:
-                    ledger.save()
-        except CniError as error:
-            if error.code != NO_ADDRESS:
-                raise
-            raise CniError(NOT_AVAILABLE, error.msg, error.details) from error
-        except OSError as error:
-            raise unusable(config.directory, error) from error
+    try:
+        store = open_store(config.directory)
+        if store is None:
+            return
+        with store, store.lock:
+            ledger = Ledger(store)
+            try:
+                for index, one in enumerate(config.sets):
+                    next_address(store, ledger, one, index)
+            finally:
+                ledger.save()
+    except CniError as error:
+        if error.code != NO_ADDRESS:
+            raise
+        raise CniError(NOT_AVAILABLE, error.msg, error.details) from error
+    except OSError as error:
+        raise unusable(config.directory, error) from error

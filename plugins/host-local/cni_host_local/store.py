@@ -181,28 +181,23 @@ def _cursor_name(index: int) -> str:
 
 
 def open_store(path: str) -> Store | None:
-    """The directory at `path`, None where there is none. Raises CniError(IO_FAILURE)."""
+    """The directory at `path`, None where there is none. Raises OSError."""
     try:
         return Store(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:
-        raise unusable(path, error) from error
 
 
 def create_store(path: str) -> Store:
-    """The directory at `path`, made durably where it is missing. Raises CniError(IO_FAILURE)."""
+    """The directory at `path`, made durably where it is missing. Raises OSError."""
     missing: list[str] = []
     directory = path
-    try:
-        while not os.path.isdir(directory or "."):
-            missing.append(directory)
-            directory = os.path.dirname(directory)
-        for directory in reversed(missing):
-            _make(directory)
-        return Store(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as error:
-        raise unusable(path, error) from error
+    while not os.path.isdir(directory or "."):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for directory in reversed(missing):
+        _make(directory)
+    return Store(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
 def _make(directory: str) -> None:
