@@ -137,8 +137,11 @@ def test_delete_refused_anywhere_says_so(dual: Network, code: int) -> None:
     assert refused
 
 
-def test_add_interrupted_anywhere_is_undone(dual: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_add_interrupted_anywhere_is_undone(dual: Network, request: pytest.FixtureRequest) -> None:
     """The door turns SIGTERM into an exception, which may strike anywhere."""
+    left = {"other\r\neth0"}
+    if "without" in request.node.name:
+        left.add("")  # struck between creating and remembering: torn, and so free
     points = faults.count(lambda: dual.add("c1"))
     dual.delete("c1")
     for point in range(IN_THE_PLUGIN, points):
@@ -151,7 +154,7 @@ def test_add_interrupted_anywhere_is_undone(dual: Network, monkeypatch: pytest.M
             faults.watch(patch, strike)
             error = dual.fails("add", "c1")
         assert error.code == TRY_AGAIN_LATER
-        assert set(dual.held.values()) <= {"other\r\neth0"} | {""}, point
+        assert set(dual.held.values()) <= left, point
         dual.check_index()
         others_are_intact(dual)
     assert len(dual.add("c1").split()) == 2
