@@ -47,6 +47,7 @@ RTA_GATEWAY = 5
 RTA_PRIORITY = 6
 RTA_PREFSRC = 7
 RTA_METRICS = 8
+RTA_MULTIPATH = 9
 RTA_TABLE = 15
 RTA_VIA = 18
 RTAX_MTU = 2
@@ -55,6 +56,8 @@ RTAX_ADVMSS = 8
 # family, lengths of destination and source, tos, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _VIA = struct.Struct("=H")
+# struct rtnexthop: its length with its attributes, flags, hops, interface index
+_NEXT_HOP = struct.Struct("=HBBi")
 
 
 class Route:
@@ -102,9 +105,22 @@ class Route:
 
     @property
     def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The next hop, which may be IPv6 for an IPv4 route; None when it is on the link."""
-        packed = self.attribute(RTA_GATEWAY) or self.attribute(RTA_VIA)[2:]
-        return ipaddress.ip_address(packed) if packed else None
+        """The next hop, which may be IPv6 for an IPv4 route; None when it is on the link.
+
+        None as well when there are several, see `gateways`.
+        """
+        return self._gateway(self._attrs)
+
+    @property
+    def gateways(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address | None]:
+        """The next hops, as `gateway`: one, or all among which the kernel shares the traffic."""
+        hops = self.attribute(RTA_MULTIPATH)
+        found = [] if hops else [self.gateway]
+        while hops:
+            size = _NEXT_HOP.unpack_from(hops)[0]
+            found.append(self._gateway(parse(hops[:size], _NEXT_HOP.size)))
+            hops = hops[(size + 3) & ~3 :]
+        return found
 
     @property
     def source(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -138,6 +154,13 @@ class Route:
         return self._number(parse(self.attribute(RTA_METRICS)), RTAX_ADVMSS)
 
     @staticmethod
+    def _gateway(
+        attrs: dict[int, bytes],
+    ) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        packed = attrs.get(RTA_GATEWAY) or attrs.get(RTA_VIA, b"")[2:]
+        return ipaddress.ip_address(packed) if packed else None
+
+    @staticmethod
     def _number(attrs: dict[int, bytes], kind: int) -> int:
         value = attrs.get(kind)
         return to_u32(value) if value else 0
@@ -158,12 +181,14 @@ def add(
     onlink: bool = False,
     protocol: int = RTPROT_BOOT,
     replace: bool = False,
+    beside: bool = False,
 ) -> None:
     """Add a route, or with `replace` put it in the place of the one to the same destination.
 
-    `scope` is by default that of `ip route`: link without a gateway, else universe. `onlink` says
-    that the gateway is on the link though no route covers it. Raises NetlinkError, EEXIST when
-    there is one already.
+    With `beside` others to the same destination stay: of IPv4 routes the newest is then used, IPv6
+    traffic is shared among all. `scope` is by default that of `ip route`: link without a gateway,
+    else universe. `onlink` says that the gateway is on the link though no route covers it. Raises
+    NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
     """
     if scope is None:
         on_link = gateway is None and destination.version == 4
@@ -186,7 +211,9 @@ def add(
         metrics += attr_u32(RTAX_ADVMSS, advmss)
     if metrics:
         payload += nested(RTA_METRICS, metrics)
-    how = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+    how = NLM_F_CREATE
+    if not beside:
+        how |= NLM_F_REPLACE if replace else NLM_F_EXCL
     via = f" via {gateway}" if gateway else ""
     nl.request(RTM_NEWROUTE, payload, how, f"add the route to {destination}{via}")
 

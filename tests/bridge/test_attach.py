@@ -181,6 +181,34 @@ def test_routes_with_attributes(runtime: Runtime, fake: FakeIpam, container: Nam
     runtime.delete(config, netns=container)
 
 
+def test_several_networks_in_one_container(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    host.share_bridge("cni1")
+    networks = [
+        {
+            **network(fake.section(f"10.{one}.0.2/16", f"2001:db8:{one}::2/64")),
+            "name": f"net{one}",
+            "bridge": f"cni{one}",
+            "isDefaultGateway": True,
+        }
+        for one in (0, 1)
+    ]
+    results = [
+        runtime.add(config, netns=container, ifname=f"eth{one}")
+        for one, config in enumerate(networks)
+    ]
+    assert [one["dev"] for one in container.ip("route", "show", "default")] == ["eth1", "eth0"]
+    for one, (config, result) in enumerate(zip(networks, results, strict=True)):
+        runtime.check(config, result, netns=container, ifname=f"eth{one}")
+    runtime.delete(networks[1], netns=container, ifname="eth1")
+    for family in ("-4", "-6"):
+        (left,) = container.ip(family, "route", "show", "default")
+        assert left["dev"] == "eth0"
+    runtime.check(networks[0], results[0], netns=container, ifname="eth0")
+    runtime.delete(networks[0], netns=container, ifname="eth0")
+
+
 def test_ipv6_where_it_was_disabled(runtime: Runtime, fake: FakeIpam, container: Namespace) -> None:
     container.command("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
     config = network(fake.section("2001:db8::2/64 2001:db8::1"), isGateway=True)

@@ -163,6 +163,25 @@ def test_route_twice_replaced_deleted(
     assert caught.value.errno == errno.ESRCH
 
 
+@pytest.mark.parametrize(
+    ("destination", "gateway"), [("0.0.0.0/0", "10.1.2.1"), ("::/0", "fd00:1::1")]
+)
+def test_routes_beside_each_other(
+    host: Host, nl: Netlink, addressed: int, destination: str, gateway: str
+) -> None:
+    to = ip_network(destination)
+    vias = [ip_address(gateway) + add for add in (0, 1)]
+    for via in vias:
+        route.add(nl, to, gateway=via, oif=addressed, beside=True)
+    with pytest.raises(NetlinkError) as caught:
+        route.add(nl, to, gateway=vias[0], oif=addressed, beside=True)
+    assert caught.value.errno == errno.EEXIST
+    found = route.dump(nl, 2 if to.version == 4 else 10, oif=addressed)
+    at = [one.gateways for one in found if one.destination == to]
+    # Two IPv4 routes, the newest first; one IPv6 route with two next hops.
+    assert at == ([[vias[1]], [vias[0]]] if to.version == 4 else [vias])
+
+
 def test_gateway_beyond_the_subnet(nl: Netlink, addressed: int) -> None:
     beyond = ip_address("10.99.0.1")
     with pytest.raises(NetlinkError, match="Nexthop has invalid gateway") as caught:

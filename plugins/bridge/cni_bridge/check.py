@@ -211,13 +211,13 @@ def _route_problems(result: Result, inside: Netlink) -> Iterator[str]:
         ]
         if not any(_agrees(one, wanted) for one in same):
             via = f" via {wanted.gw}" if wanted.gw else ""
-            instead = f", found one via {same[0].gateway or 'the link'}" if same else ""
+            instead = f", found one via {same[0].gateways[0] or 'the link'}" if same else ""
             yield f"the container lacks the route to {wanted.dst}{via}{instead}"
 
 
 def _agrees(found: route.Route, wanted: CniRoute) -> bool:
     return (
-        found.gateway == wanted.gw
+        wanted.gw in found.gateways
         and (wanted.mtu is None or found.mtu == wanted.mtu)
         and (wanted.advmss is None or found.advmss == wanted.advmss)
         and (wanted.scope is None or found.destination.version == 6 or found.scope == wanted.scope)

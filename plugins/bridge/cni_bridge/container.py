@@ -37,6 +37,9 @@ def configure(ns: NetNS, nl: Netlink, inner: Link, config: BridgeConfig, plan: P
             priority=wanted.priority or 0,
             table=wanted.table or route.RT_TABLE_MAIN,
             scope=wanted.scope,
+            # A container on several networks gets a default route from each, as with the
+            # reference: the network attached last is the one that leads out.
+            beside=True,
         )
 
 
