@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from hostnet.nfelement import Element, Map, get, mapped, number
-from hostnet.nfelement import address as to_address
+from hostnet.nfelement import Element, Map, get, mapped, number, unmapped
 from hostnet.nfowner import Owner, Registry
 from hostnet.nftable import Chain, Table, rules
 
@@ -83,14 +82,15 @@ def problems(nl: Netlink, owner: str, addresses: Iterable[Interface]) -> list[st
     """
     found = _TABLE.problems(nl)
     wanted = list(dict.fromkeys(addresses))
-    held = [_address(record) for record in _REGISTRY.records(nl, Owner(owner))]
+    who = Owner(owner)
+    held = [_address(record) for record in _REGISTRY.records(nl, who)]
     found += (f"{one} is masqueraded and should not be" for one in held if one not in wanted)
     there = rules(nl, NAME, _INSIDE)
     for address in wanted:
         if address not in held:
             found.append(f"{address} is not masqueraded")
             continue
-        for element in _elements(_record(address), owner):
+        for element in _elements(_record(address), who):
             if get(nl, element) is None:
                 found.append(f"{address} is not in {element.map.name} of the nftables table {NAME}")
         if address.network.prefixlen and _inside(address).name not in there:
@@ -104,10 +104,8 @@ def _record(address: Interface) -> Values:
 
 
 def _address(record: Values) -> Interface:
-    packed, mark = mapped(to_address(record[0])).packed, number(record[1])
-    if mark >> 8 == 4:
-        return ipaddress.IPv4Interface((packed[12:], mark & 255))
-    return ipaddress.IPv6Interface((packed, mark & 255))
+    mark = number(record[1])
+    return ipaddress.ip_interface((unmapped(record[0], mark >> 8), mark & 0xFF))
 
 
 def _inside(address: Interface) -> Map:
@@ -117,14 +115,14 @@ def _inside(address: Interface) -> Map:
     return Map(NAME, f"inside{version}_{length}", f"{field} . {field}", shared=True)
 
 
-def _elements(record: Values, owner: str) -> list[Element]:
+def _elements(record: Values, owner: Owner) -> list[Element]:
     address = _address(record)
     if address.network.prefixlen == 0:
         return []  # Nothing is outside its subnet.
     network = address.network.network_address
     return [
-        Element(_SOURCES[address.version], (address.ip,), comment=owner),
-        Element(_inside(address), (address.ip, network), comment=owner),
+        Element(_SOURCES[address.version], (address.ip,), comment=owner.name),
+        Element(_inside(address), (address.ip, network), comment=owner.name),
     ]
 
 

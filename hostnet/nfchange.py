@@ -94,7 +94,7 @@ class Changes:
         self._acts.append((NEWCHAIN, attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, name)))
 
     def delete_chain(self, table: str, name: str) -> None:
-        """Delete a chain with its rules; nothing may go to it any more."""
+        """Delete a chain with its rules; nothing may jump to it any more."""
         rules = attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, name)
         self._acts.append((DELRULE, rules))
         self._acts.append((DELCHAIN, attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, name)))

@@ -44,7 +44,7 @@ DATA_VALUE = 1
 DATA_VERDICT = 2
 VERDICT_CODE = 1
 VERDICT_CHAIN = 2
-NFT_GOTO = 0xFFFFFFFC
+NFT_JUMP = 0xFFFFFFFD
 
 INET = struct.pack("!BBH", NFPROTO_INET, 0, 0)
 """The nfgenmsg header of a message about a table of the family inet."""
@@ -64,13 +64,15 @@ _SIZES = {
     "mark": 4,
     "nf_proto": 4,
 }
+_MOST_FIELDS = 5  # Types of six bits in one u32: TYPE_BITS of libnftables.
 
 
 class Layout:
     """The fields of a key or of a datum, as nft spells their types: "inet_proto . inet_service".
 
     Protocols, ports, marks and families are ints, names are strings, addresses are `ipaddress`
-    objects. A field takes a multiple of four bytes, as in any concatenation.
+    objects. A field takes a multiple of four bytes, as in any concatenation. libnftables can name
+    five fields in one.
     """
 
     __slots__ = ("fields", "text")
@@ -78,6 +80,7 @@ class Layout:
     def __init__(self, text: str) -> None:
         self.text = text
         self.fields = tuple(text.split(" . "))
+        assert len(self.fields) <= _MOST_FIELDS
 
     def pack(self, values: Values) -> bytes:
         """As the kernel compares them. Raises ValueError for what does not fit its field."""
@@ -128,7 +131,7 @@ def _unpack(field: str, data: bytes, at: int) -> Value:
 
 
 VERDICT = Layout("")
-"""The data of a verdict map: one value, the name of the chain to go to."""
+"""The data of a verdict map: one value, the name of the chain to jump to."""
 
 
 class Map:
@@ -193,7 +196,7 @@ class Element:
         """The attribute that makes it."""
         parts = [self._key()]
         if self.map.data is VERDICT:
-            chain = attr_be32(VERDICT_CODE, NFT_GOTO) + attr_str(VERDICT_CHAIN, str(self.data[0]))
+            chain = attr_be32(VERDICT_CODE, NFT_JUMP) + attr_str(VERDICT_CHAIN, str(self.data[0]))
             parts.append(nested(ELEM_DATA, nested(DATA_VERDICT, chain)))
         elif self.map.data is not None:
             parts.append(nested(ELEM_DATA, attr(DATA_VALUE, self.map.data.pack(self.data))))
@@ -212,13 +215,6 @@ def number(value: Value) -> int:
     return value
 
 
-def address(value: Value) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The value of a field that holds an address. Raises TypeError."""
-    if isinstance(value, (int, str)):
-        raise TypeError(f"{value!r} is no address")
-    return value
-
-
 def mapped(
     value: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv6Address:
@@ -226,6 +222,13 @@ def mapped(
     if isinstance(value, ipaddress.IPv6Address):
         return value
     return ipaddress.IPv6Address(bytes(10) + b"\xff\xff" + value.packed)
+
+
+def unmapped(value: Value, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address of this IP version that `mapped` was given. Raises TypeError."""
+    if not isinstance(value, ipaddress.IPv6Address):
+        raise TypeError(f"{value!r} is no IPv6 address")
+    return ipaddress.IPv4Address(value.packed[12:]) if version == 4 else value
 
 
 def comment_bytes(text: str) -> bytes:

@@ -5,6 +5,9 @@ maps: (hash of the group, hash of the owner, index) gives a record from which al
 owner follow. Both are written in one transaction. To remove an owner, nothing else is needed than
 its name, and what others own is not looked at.
 
+A record may also stand for chains of the owner's own: they are made empty before the elements that
+jump to them, and go after them.
+
 An owner is a name of the form "group/…"; the whole of it counts, and the part before the first
 slash makes it findable together with others of its group. An element of a map that is `shared` may
 be held by several owners, and goes with the last one; `holders` counts those held by more than one.
@@ -18,6 +21,7 @@ from _blake2 import blake2s
 
 from hostnet.nfchange import Changes, change
 from hostnet.nfelement import Element, Map, dump, get, number
+from hostnet.nftable import chain_exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,18 +74,24 @@ def _hash(text: str) -> str:
 class Registry:
     """The owners of a table's elements.
 
-    data: the layout of a record. elements: which elements a record stands for, a pure function.
+    data: the layout of a record. elements, chains: which elements and (names of) chains a record
+    of an owner stands for, pure functions.
     """
 
-    __slots__ = ("_elements", "holders", "owners", "table")
+    __slots__ = ("_chains", "_elements", "holders", "owners", "table")
 
     def __init__(
-        self, table: str, data: str, elements: Callable[[Values, str], Iterable[Element]]
+        self,
+        table: str,
+        data: str,
+        elements: Callable[[Values, Owner], Iterable[Element]],
+        chains: Callable[[Values, Owner], Iterable[str]] | None = None,
     ) -> None:
         self.table = table
         self.owners = Map(table, "owners", "ifname . ifname . mark", data)
         self.holders = Map(table, "holders", "ifname . ipv6_addr", "mark")
         self._elements = elements
+        self._chains = chains
 
     def records(self, nl: Netlink, owner: Owner) -> list[Values]:
         """The owner's records; none where it owns nothing or the table is missing."""
@@ -92,33 +102,44 @@ class Registry:
                 return found
             found.append(record.data)
 
-    def held(self, records: Iterable[Values], name: str) -> Held:
-        """The elements that these records of the owner `name` stand for."""
-        return {one.identity: one for record in records for one in self._elements(record, name)}
+    def held(self, records: Iterable[Values], owner: Owner) -> Held:
+        """The elements that these records of the owner stand for."""
+        return {one.identity: one for record in records for one in self._elements(record, owner)}
+
+    def holders_of(self, nl: Netlink, element: Element) -> int:
+        """How many owners hold an element of a shared map."""
+        counted = get(nl, self._counter(element))
+        if counted is not None:
+            return number(counted.data[0])
+        return 0 if get(nl, element) is None else 1
 
     def give(
         self,
         nl: Netlink,
         owner: Owner,
         records: list[Values],
-        guard: Callable[[Held, Held], None] | None = None,
+        guard: Callable[[Held], None] | None = None,
     ) -> bool:
         """Make the owner own exactly this, in one transaction; what is missing of it is restored.
 
-        guard: called with what it held and what it gets, to look up what else must (not) be
-        there and to raise. False where all was so already. Raises TakenError for an element that
+        guard: called with what it held, to look up what else must (not) be there and to raise.
+        False where all was so already. Raises TakenError for an element that
         is not shared and another's, NetlinkError, ContentionError.
         """
 
         def plan() -> Changes:
             before = self.records(nl, owner)
-            old, new = self.held(before, owner.name), self.held(records, owner.name)
+            old, new = self.held(before, owner), self.held(records, owner)
             if guard is not None:
-                guard(old, new)
+                guard(old)
             changes = Changes()
+            chains = self._own_chains(records, owner)
+            for chain in chains:
+                changes.create_chain(self.table, chain)
             self._drop(nl, changes, [one for name, one in old.items() if name not in new])
             for name, element in new.items():
                 self._take(nl, changes, element, name in old)
+            self._drop_chains(nl, changes, self._own_chains(before, owner) - chains)
             self._rewrite(changes, owner, before, records)
             return changes
 
@@ -134,7 +155,8 @@ class Registry:
         def plan() -> Changes:
             before[:] = self.records(nl, owner)
             changes = Changes()
-            self._drop(nl, changes, list(self.held(before, owner.name).values()))
+            self._drop(nl, changes, self.held(before, owner).values())
+            self._drop_chains(nl, changes, self._own_chains(before, owner))
             self._rewrite(changes, owner, before, [])
             return changes
 
@@ -153,6 +175,16 @@ class Registry:
             if one.key[0] == key and one.key[1] not in known
         }
         return list(found.values())
+
+    def _own_chains(self, records: Iterable[Values], owner: Owner) -> set[str]:
+        if self._chains is None:
+            return set()
+        return {chain for record in records for chain in self._chains(record, owner)}
+
+    def _drop_chains(self, nl: Netlink, changes: Changes, chains: Iterable[str]) -> None:
+        for chain in chains:
+            if chain_exists(nl, self.table, chain):
+                changes.delete_chain(self.table, chain)
 
     def _take(self, nl: Netlink, changes: Changes, element: Element, held: bool) -> None:
         found = get(nl, element)
@@ -176,17 +208,22 @@ class Registry:
 
     def _count(self, nl: Netlink, changes: Changes, element: Element, step: int) -> bool:
         """Count one holder more or less; False for the last one."""
-        digest = blake2s(element.map.key.pack(element.key), digest_size=16).digest()
-        key = element.map.name, ipaddress.IPv6Address(digest)
-        counted = get(nl, Element(self.holders, key))
+        counter = self._counter(element)
+        counted = get(nl, counter)
         before = number(counted.data[0]) if counted is not None else 1
         if before + step < 1:
             return False
         if counted is not None:
             changes.delete(counted)
         if before + step > 1:
-            changes.create(Element(self.holders, key, (before + step,), element.comment))
+            data = (before + step,)
+            changes.create(Element(self.holders, counter.key, data, element.comment))
         return True
+
+    def _counter(self, element: Element) -> Element:
+        """The element of `holders` that counts this one."""
+        digest = blake2s(element.map.key.pack(element.key), digest_size=16).digest()
+        return Element(self.holders, (element.map.name, ipaddress.IPv6Address(digest)))
 
     def _rewrite(
         self, changes: Changes, owner: Owner, before: list[Values], after: list[Values]

@@ -34,7 +34,7 @@ SAME = [
         "ports { sctp . 65535 : 255.255.255.255 . 1 }",
         Element(PORTS, (132, 65535), (IPv4Address("255.255.255.255"), 1)),
     ),
-    ("gates { ipv4 . udp . 53 : goto gate }", Element(GATES, (2, 17, 53), ("gate",))),
+    ("gates { ipv4 . udp . 53 : jump gate }", Element(GATES, (2, 17, 53), ("gate",))),
     (
         'near { "cni-podman0" . fd00::2 . tcp . 80 comment "x" }',
         Element(NEAR, ("cni-podman0", IPv6Address("fd00::2"), 6, 80), (), "x"),
@@ -227,8 +227,10 @@ def test_a_value_of_another_type_is_refused(layout: str, values: nfelement.Value
 def test_values_are_narrowed_by_type() -> None:
     assert nfelement.number(5) == 5
     assert str(nfelement.mapped(IPv4Address("10.1.0.2"))) == "::ffff:a01:2"
-    assert nfelement.mapped(IPv6Address("fd00::1")) == nfelement.address(IPv6Address("fd00::1"))
+    for address in (IPv4Address("10.1.0.2"), IPv6Address("fd00::1"), IPv6Address("::ffff:1.2.3.4")):
+        mapped = nfelement.mapped(address)
+        assert nfelement.unmapped(mapped, address.version) == address
     with pytest.raises(TypeError):
         nfelement.number("5")
     with pytest.raises(TypeError):
-        nfelement.address(5)
+        nfelement.unmapped(5, 4)

@@ -1,0 +1,1 @@
+"""The `portmap` plugin: publishes ports of a container at addresses of the host."""

@@ -1,0 +1,88 @@
+"""CHECK: every element and rule of the attachment, each deviation named."""
+
+from __future__ import annotations
+
+from cni.errors import CHECK_FAILED, CniError
+from cni_portmap.plan import shown
+from cni_portmap.publish import localhost_link, planned
+from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, pack, unpack
+from hostnet import sysctl
+from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.nfelement import get
+from hostnet.nfowner import Owner
+from hostnet.nftable import rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.call import Call
+    from cni.result import Result
+    from cni_portmap.config import Config
+    from cni_portmap.tables import Published
+
+
+def check(call: Call, config: Config, result: Result) -> None:
+    """Raise CniError(CHECK_FAILED) with all that is not as ADD left it."""
+    wanted = planned(config, result, call.ifname)
+    owner = Owner(call.owner)
+    with Netlink(NETLINK_NETFILTER) as nl:
+        held = [unpack(values) for values in REGISTRY.records(nl, owner)]
+        found = [
+            f"port {shown(one)} is published and should not be" for one in _extra(held, wanted)
+        ]
+        if wanted:
+            found += TABLE.problems(nl)
+        for one in wanted:
+            if one in held:
+                found += _problems(nl, one, owner)
+            else:
+                found.append(f"port {shown(one)} is not published{_instead(one, held)}")
+        found += _gate_problems(nl, owner, wanted)
+    found += _localhost_problems(config, wanted)
+    if found:
+        raise CniError(CHECK_FAILED, "; ".join(found))
+
+
+def _extra(held: list[Published], wanted: list[Published]) -> list[Published]:
+    ports = {(one.key, one.host) for one in wanted}
+    return [one for one in held if (one.key, one.host) not in ports or one.flags & PENDING]
+
+
+def _instead(wanted: Published, held: list[Published]) -> str:
+    """How the port is published instead, where it is."""
+    for one in held:
+        if (one.key, one.host) != (wanted.key, wanted.host):
+            continue
+        if (one.container, one.container_port) != (wanted.container, wanted.container_port):
+            return f" to {wanted.container}, but to {one.container} port {one.container_port}"
+        if one.link != wanted.link:
+            return f" through {wanted.link or 'a route'}, but through {one.link or 'none'}"
+        return ' with the "snat", "masqAll" and "conditions" of the config, but with others'
+    return ""
+
+
+def _problems(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
+    """The elements of a published port that are missing or lead elsewhere."""
+    for element in REGISTRY.held([pack(one)], owner).values():
+        found = get(nl, element)
+        where = f"{element.map.name} of the nftables table inet {NAME}"
+        if found is None:
+            yield f"port {shown(one)} is not in {where}"
+        elif found.data != element.data:
+            leads = ":".join(str(value) for value in found.data)
+            yield f"port {shown(one)} leads to {leads} in {where}"
+
+
+def _gate_problems(nl: Netlink, owner: Owner, wanted: list[Published]) -> Iterator[str]:
+    for version in sorted({one.version for one in wanted if one.flags & GATED}):
+        chain = gate(owner, version)
+        if rules(nl, NAME, chain) != list(GATE_RULES):
+            yield f"chain {chain} of the nftables table inet {NAME} lacks the conditionsV{version}"
+
+
+def _localhost_problems(config: Config, wanted: list[Published]) -> Iterator[str]:
+    for name in sorted({one.link for one in wanted if localhost_link(config, one)}):
+        switch = sysctl.of_interface("ipv4", name, "route_localnet")
+        if (value := sysctl.read(switch)) != "1":
+            yield f"sysctl {switch} is {value}, expected 1"

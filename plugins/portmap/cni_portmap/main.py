@@ -1,0 +1,82 @@
+"""`portmap`: the plugin's verbs, each loading what it needs when it needs it.
+
+DEL looks at nothing but who is asked for, so it takes back the ports whatever became of the
+config, the container, its namespace and the previous result.
+"""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.call import owner
+from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+    from cni_portmap.config import Config
+
+
+def add(call: Call) -> Result:
+    """Publish the ports; the previous result is handed on unchanged."""
+    result, config = _previous(call), _config(call)
+    if config.mappings:
+        from cni_portmap import publish
+
+        publish.add(call, config, result)
+    return result
+
+
+def delete(call: Call) -> None:
+    """Take back all ports of the attachment."""
+    from cni_portmap import publish
+    from hostnet.nfowner import Owner
+
+    publish.remove(Owner(call.owner))
+
+
+def check(call: Call) -> None:
+    """Compare with what ADD leaves."""
+    from cni_portmap import check as checks
+
+    checks.check(call, _config(call), _previous(call))
+
+
+def gc(call: Call) -> None:
+    """Take back the ports of this network's attachments that are not valid any more."""
+    from cni_portmap import publish
+
+    publish.sweep(call.network, {owner(call.network, one) for one in call.valid_attachments})
+
+
+def status(call: Call) -> None:
+    """Raise CniError(NOT_AVAILABLE) where nftables cannot be used or the config is wrong."""
+    try:
+        _config(call)
+        from cni_portmap import availability
+
+        availability.require()
+    except (CniError, OSError) as error:
+        raise CniError(NOT_AVAILABLE, f"no port could be published: {error}") from error
+
+
+def _config(call: Call) -> Config:
+    from cni_portmap.config import read
+
+    return read(call.config)
+
+
+def _previous(call: Call) -> Result:
+    if call.prev_result is None:
+        raise CniError(
+            INVALID_CONFIG,
+            'key "prevResult": it is missing; portmap must come in a "plugins" list after the '
+            "plugin that gives the container its address",
+        )
+    return call.prev_result
+
+
+PLUGIN = Plugin(
+    "portmap", f"CNI portmap plugin, pycni {__version__}", add, delete, check, gc, status
+)

@@ -1,0 +1,155 @@
+"""ADD, DEL and GC: the kernel's part, each step such that a call killed after it can be cleaned up.
+
+The owner is on record before anything else is there and until all else is gone. For most that is
+one transaction; an attachment with conditions is on record (PENDING) before nft is given the rules
+for them, and one with UDP ports until their flows are forgotten.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from cni.errors import INVALID_CONFIG, CniError
+from cni.record import replace
+from cni_portmap import flows, ownership
+from cni_portmap.config import PROTOCOLS
+from cni_portmap.plan import container_addresses, publish
+from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
+from hostnet import route, sysctl
+from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
+from hostnet.nfchange import generation
+from hostnet.nfowner import Owner
+from hostnet.undo import Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cni.call import Call
+    from cni.ip import Address
+    from cni.result import Result
+    from cni_portmap.config import Config
+    from cni_portmap.tables import Published
+
+
+def add(call: Call, config: Config, result: Result) -> None:
+    """Publish the config's ports. Raises CniError, OSError."""
+    wanted = planned(config, result, call.ifname)
+    owner = Owner(call.owner)
+    with Netlink(NETLINK_NETFILTER) as nl, Undo() as undo:
+        TABLE.ensure(nl)
+        if any(one.flags & GATED for one in wanted):
+            undo.step(
+                lambda: ownership.give(nl, owner, _pending(wanted)),
+                lambda _done: _remove(nl, owner),
+            )
+            _lay_conditions(owner, wanted, config.conditions)
+        undo.step(lambda: ownership.give(nl, owner, wanted), lambda _done: _remove(nl, owner))
+        _route_localhost(config, wanted)
+        flows.forget_older(nl, wanted)
+
+
+def planned(config: Config, result: Result, ifname: str) -> list[Published]:
+    """What is to be published; looks up where the container is."""
+    addresses = container_addresses(result, ifname)
+    return publish(config, addresses, links_towards(addresses))
+
+
+def links_towards(addresses: Mapping[int, Address]) -> dict[int, str]:
+    """By IP version, the name of the link that leads to the container; absent without a route."""
+    from hostnet import link
+
+    found: dict[int, str] = {}
+    with Netlink() as nl:
+        for version, address in addresses.items():
+            try:
+                found[version] = link.by_index(nl, route.lookup(nl, address).oif).name
+            except NetlinkError:
+                continue
+    return found
+
+
+def remove(owner: Owner) -> None:
+    """Take back all the owner's ports, whatever the config says today. Raises CniError, OSError."""
+    try:
+        nl = Netlink(NETLINK_NETFILTER)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:  # A kernel without netfilter holds nothing.
+            return
+        raise
+    with nl:
+        try:
+            _remove(nl, owner)
+        except NetlinkError as error:
+            if error.errno != errno.EINVAL or has_nftables(nl):
+                raise
+
+
+def sweep(network: str, keep: Iterable[str]) -> None:
+    """Take back the ports of owners of this network that are not among `keep`.
+
+    Raises CniError, OSError.
+    """
+    with Netlink(NETLINK_NETFILTER) as nl:
+        for owner in REGISTRY.strangers(nl, network, keep):
+            _remove(nl, owner)
+
+
+def has_nftables(nl: Netlink) -> bool:
+    """Whether the kernel has nftables. Raises NetlinkError if it does not let us use it."""
+    try:
+        generation(nl)
+    except NetlinkError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    return True
+
+
+def _pending(published: Iterable[Published]) -> list[Published]:
+    return [replace(one, flags=one.flags | PENDING) for one in published]
+
+
+def _remove(nl: Netlink, owner: Owner) -> None:
+    held = [unpack(values) for values in REGISTRY.records(nl, owner)]
+    udp = [one for one in held if one.protocol == PROTOCOLS["udp"]]
+    if udp:
+        ownership.give(nl, owner, _pending(udp))
+        flows.forget(nl, udp)
+    if held:
+        ownership.take_back(nl, owner)
+
+
+def _lay_conditions(
+    owner: Owner, published: Iterable[Published], conditions: Mapping[int, str]
+) -> None:
+    """Fill the attachment's gates: who meets the conditions returns, others leave the table."""
+    from hostnet import nft
+
+    for version in sorted({one.version for one in published if one.flags & GATED}):
+        where = f"inet {NAME} {gate(owner, version)}"
+        nft.run(f"flush chain {where}")
+        key, text = f"conditionsV{version}", conditions[version]
+        try:
+            nft.run(f'add rule {where} {text} return comment "{GATE_RULES[0]}"')
+        except nft.NftError as error:
+            raise CniError(INVALID_CONFIG, f'key "{key}": {error}') from error
+        nft.run(f'add rule {where} accept comment "{GATE_RULES[1]}"')
+
+
+def _route_localhost(config: Config, published: Iterable[Published]) -> None:
+    """Let packets from 127.0.0.1 leave through the container's link, to be masqueraded there.
+
+    Where a port answers on localhost at all. What comes from outside with such an address is
+    dropped in the chain `guard`. The switch stays, as with the reference: others may need it.
+    """
+    for one in published:
+        if localhost_link(config, one):
+            sysctl.ensure(sysctl.of_interface("ipv4", one.link, "route_localnet"), "1")
+
+
+def localhost_link(config: Config, one: Published) -> bool:
+    """Whether the published port is to be reached through localhost."""
+    if one.version != 4 or not config.snat or not one.link:
+        return False
+    return one.host is None or one.host.is_loopback
