@@ -16,10 +16,10 @@ def name_problem(name: str) -> str:
     """
     if not name:
         return "it is empty"
-    if not (_is_alphanumeric(name[0]) and all(c in "_.-" or _is_alphanumeric(c) for c in name)):
-        return f"found {name[:40]!r}, expected letters, digits and '_.-', the first alphanumeric"
     if len(name) > _LONGEST:
         return f"it has {len(name)} characters, expected at most {_LONGEST}"
+    if not (_is_alphanumeric(name[0]) and all(c in "_.-" or _is_alphanumeric(c) for c in name)):
+        return f"found {name[:40]!r}, expected letters, digits and '_.-', the first alphanumeric"
     return ""
 
 
@@ -35,17 +35,18 @@ def ifname_problem(name: str) -> str:
     """
     if not name:
         return "it is empty"
+    found = repr(name[:40])
+    encoded = name.encode(errors="replace")  # half a surrogate pair is not printable
+    if len(encoded) > _IFNAME_LONGEST:
+        return f"found {found} of {len(encoded)} bytes, expected at most {_IFNAME_LONGEST}"
     if (
         name in (".", "..")
         or not name.isprintable()
         or any(c in "/:%" or c.isspace() for c in name)
-        or _SPACE_TO_THE_KERNEL in name.encode()
+        or _SPACE_TO_THE_KERNEL in encoded
     ):
         return (
-            f"found {name[:40]!r}, expected printable text without '/', ':', '%' and white space, "
+            f"found {found}, expected printable text without '/', ':', '%' and white space, "
             "and neither '.' nor '..'"
         )
-    size = len(name.encode())
-    if size > _IFNAME_LONGEST:
-        return f"found {name[:40]!r} of {size} bytes, expected at most {_IFNAME_LONGEST}"
     return ""
