@@ -54,12 +54,22 @@ def test_run_by_hand_it_says_what_it_is(built: Path, name: str) -> None:
     assert json.loads(done.stdout)["code"] == 4
 
 
-def test_the_tool_runs(built: Path) -> None:
-    done = subprocess.run(
-        [built / "cnitool", "--help"], env={}, text=True, capture_output=True, check=False
-    )
-    assert "cnitool" in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_tool_has_all_its_libraries(built: Path, tmp_path: Path) -> None:
+    """It is built without much of the standard library: a table, an error and the help."""
+    conflist = {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mut": 1}]}
+    (tmp_path / "net.conflist").write_text(json.dumps(conflist))
+    environ = {"NETCONFPATH": str(tmp_path), "CNI_PATH": str(built)}
+    for arguments, word in (
+        (["list"], "bridge"),
+        (["validate", "net"], "mtu"),
+        (["-h"], "CNI_ARGS"),
+    ):
+        done = subprocess.run(
+            [built / "cnitool", *arguments],
+            env=environ, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert word in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def _whole(source: Path, target: Path) -> None:
