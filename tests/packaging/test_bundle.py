@@ -56,12 +56,12 @@ def test_run_by_hand_it_says_what_it_is(built: Path, name: str) -> None:
 
 def test_the_tool_has_all_its_libraries(built: Path, tmp_path: Path) -> None:
     """It is built without much of the standard library: a table, an error and the help."""
-    conflist = {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mut": 1}]}
+    conflist = {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtuu": 1}]}
     (tmp_path / "net.conflist").write_text(json.dumps(conflist))
     environ = {"NETCONFPATH": str(tmp_path), "CNI_PATH": str(built)}
     for arguments, word in (
         (["list"], "bridge"),
-        (["validate", "net"], "mtu"),
+        (["validate", "net"], '"mtu"'),
         (["-h"], "CNI_ARGS"),
     ):
         done = subprocess.run(
