@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_host_local.ranges import Range, RangeSet, overlap, size, whole_range, without
+from cni_host_local.ranges import Range, RangeSet, merge, overlap, size, whole_range, without
 
 if TYPE_CHECKING:
     from cni.ip import Address, Network
@@ -37,20 +38,20 @@ def range_sets(draw: st.DrawFn) -> RangeSet:
         subnet = ip_network((base, width - bits))
         base += 64
         low, high = sorted(draw(st.tuples(*[st.integers(0, 2**bits - 1)] * 2)))
-        excluded = draw(st.lists(st.tuples(st.integers(0, 2**bits - 1), st.integers(0, 2))))
         made.append(
             whole_range(
                 subnet,
                 start=draw(st.sampled_from([None, subnet[low]])),
                 end=draw(st.sampled_from([None, subnet[high]])),
                 gateway=draw(st.sampled_from([None, subnet[draw(st.integers(0, 2**bits - 1))]])),
-                exclude=tuple(
-                    ip_network((int(subnet[at]), width - prefix), strict=False)
-                    for at, prefix in excluded
-                ),
             )
         )
-    return RangeSet(tuple(draw(st.permutations(made))))
+    excluded = draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 4))))
+    exclude = [
+        ip_network((BASES[version] + at, width - bits), strict=False) for at, bits in excluded
+    ]
+    other = ip_network("::/0" if version == 4 else "0.0.0.0/0")
+    return RangeSet(tuple(draw(st.permutations(made))), (*exclude, other))
 
 
 def allocatable(one: RangeSet) -> list[Address]:
@@ -65,7 +66,7 @@ def allocatable(one: RangeSet) -> list[Address]:
             if (
                 address not in gateways
                 and address not in {each.subnet.network_address} | broadcast
-                and not any(address in net for net in each.exclude)
+                and not any(address in net for net in one.exclude)
             ):
                 found.append(address)
     return found
@@ -116,7 +117,9 @@ def test_a_cursor_elsewhere_counts_as_none() -> None:
 )
 def test_without(low: int, high: int, pairs: list[tuple[int, int]]) -> None:
     blocked = [(min(pair), max(pair)) for pair in pairs]
-    left = [n for first, last in without(low, high, blocked) for n in range(first, last + 1)]
+    apart = merge(blocked)
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(apart))
+    left = [n for first, last in without(low, high, apart) for n in range(first, last + 1)]
     taken = {n for first, last in blocked for n in range(first, last + 1)}
     assert left == [n for n in range(low, high + 1) if n not in taken]
 

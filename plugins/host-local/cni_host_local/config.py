@@ -104,8 +104,8 @@ def _read_own_range(ipam: JsonObject, excluded: tuple[Network, ...]) -> RangeSet
         for key in ("rangeStart", "rangeEnd", "gateway"):
             ipam.address(key)  # ignored as the reference does, but never of a wrong type
         return None
-    own = _read_range(ipam, _read_subnet(ipam), excluded)
-    return _range_set([own], "ipam.subnet", ipam.get("subnet"))
+    own = _read_range(ipam, _read_subnet(ipam))
+    return _range_set([own], excluded, "ipam.subnet", ipam.get("subnet"))
 
 
 def _read_lists(config: JsonObject, key: str, excluded: tuple[Network, ...]) -> list[RangeSet]:
@@ -114,16 +114,20 @@ def _read_lists(config: JsonObject, key: str, excluded: tuple[Network, ...]) -> 
         place = f"{config.place(key)}[{index}]"
         if not isinstance(value, list) or not value:
             raise wrong_value(place, value, "a list of ranges, at least one")
-        ranges = []
+        ranges: list[Range] = []
+        exclude: list[Network] = []
         for item in objects_of(value, place):
             subnet = _read_subnet(item)
-            ranges.append(_read_range(item, subnet, (*_read_exclude(item, subnet), *excluded)))
-        found.append(_range_set(ranges, place, value))
+            ranges.append(_read_range(item, subnet))
+            exclude += _read_exclude(item, subnet)
+        found.append(_range_set(ranges, (*exclude, *excluded), place, value))
     return found
 
 
-def _range_set(ranges: list[Range], place: str, value: JsonValue) -> RangeSet:
-    made = RangeSet(tuple(ranges))
+def _range_set(
+    ranges: list[Range], exclude: tuple[Network, ...], place: str, value: JsonValue
+) -> RangeSet:
+    made = RangeSet(tuple(ranges), exclude)
     if any(one.subnet.version != made.version for one in ranges):
         raise wrong_value(place, value, "ranges of one address family; the other has its own set")
     if not size(made.spans()):
@@ -131,13 +135,12 @@ def _range_set(ranges: list[Range], place: str, value: JsonValue) -> RangeSet:
     return made
 
 
-def _read_range(config: JsonObject, subnet: Network, exclude: tuple[Network, ...]) -> Range:
+def _read_range(config: JsonObject, subnet: Network) -> Range:
     found = whole_range(
         subnet,
         start=_address_in(config, "rangeStart", subnet),
         end=_address_in(config, "rangeEnd", subnet),
         gateway=_read_gateway(config, subnet),
-        exclude=tuple(net for net in exclude if net.version == subnet.version),
     )
     if int(found.start) > int(found.end):
         if config.has("rangeEnd"):
@@ -180,7 +183,7 @@ def _read_gateway(config: JsonObject, subnet: Network) -> Address | None:
 
 
 def _read_exclude(config: JsonObject, subnet: Network | None = None) -> tuple[Network, ...]:
-    """Addresses and subnets that are never given out. subnet: where they must lie, if anywhere."""
+    """Addresses and subnets that are not given out. subnet: where they must lie, if anywhere."""
     found = []
     for index, text in enumerate(config.strings("exclude")):
         place = f"{config.place('exclude')}[{index}]"
@@ -191,16 +194,14 @@ def _read_exclude(config: JsonObject, subnet: Network | None = None) -> tuple[Ne
             raise wrong_value(
                 place, text, "an IP address or a subnet such as 10.1.0.7 or 10.1.0.16/28"
             ) from None
-        if subnet is not None and not _overlaps(net, subnet):
+        if subnet is not None and not _is_inside(net, subnet):
             raise wrong_value(place, text, f"an address or a subnet in network {subnet}")
         found.append(net)
     return tuple(found)
 
 
-def _overlaps(net: Network, subnet: Network) -> bool:
-    return net.version == subnet.version and (
-        net.network_address in subnet or subnet.network_address in net
-    )
+def _is_inside(net: Network, subnet: Network) -> bool:
+    return net.network_address in subnet and net.broadcast_address in subnet
 
 
 # ---- requested addresses -----------------------------------------------------------------------

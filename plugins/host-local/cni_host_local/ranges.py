@@ -6,6 +6,7 @@ costs as much as a /28.
 
 from __future__ import annotations
 
+from _bisect import bisect_left, bisect_right
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
 @record
 class Range:
-    """A part of a subnet. start, end: the first and the last address. exclude: never given out."""
+    """A part of a subnet. start, end: the first and the last address."""
 
     subnet: Network
     start: Address
     end: Address
     gateway: Address
-    exclude: tuple[Network, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.start}-{self.end}"
@@ -44,9 +44,13 @@ class Range:
 
 @record
 class RangeSet:
-    """Ranges of one address family that together give one address. They do not overlap."""
+    """Ranges of one address family that together give one address. They do not overlap.
+
+    exclude: what is not given out, of any family.
+    """
 
     ranges: tuple[Range, ...]
+    exclude: tuple[Network, ...] = ()
 
     def __str__(self) -> str:
         return ",".join(map(str, self.ranges))
@@ -66,16 +70,17 @@ class RangeSet:
         Round robin as in the reference: beginning after `cursor`, through the ranges as they are
         listed, and around to `cursor` itself. A cursor outside counts as none.
         """
+        blocked = self._blocked()
         first = self.range_of(cursor) if cursor is not None else None
         if cursor is None or first is None:
-            return [span for one in self.ranges for span in self._spans_of(one)]
+            return [span for one in self.ranges for span in _spans_of(one, blocked)]
         at = self.ranges.index(first)
-        here = self._spans_of(first)
+        here = _spans_of(first, blocked)
         number = int(cursor)
         after = [(max(low, number + 1), high) for low, high in here if high > number]
         others = self.ranges[at + 1 :] + self.ranges[:at]
         before = [(low, min(high, number)) for low, high in here if low <= number]
-        return after + [span for one in others for span in self._spans_of(one)] + before
+        return after + [span for one in others for span in _spans_of(one, blocked)] + before
 
     def why_not(self, address: Address) -> str:
         """Why an address inside one of the ranges is never given out; empty if it may be."""
@@ -85,19 +90,37 @@ class RangeSet:
         inside = self.range_of(address)
         if inside is None:
             return f"is not in range set {self}"
-        excluded = next((net for net in inside.exclude if address in net), None)
+        excluded = next((net for net in self.exclude if address in net), None)
         if excluded is not None:
             return f'is excluded by "{excluded}" in "exclude"'
         if not _first_host(inside.subnet) <= number <= _last_host(inside.subnet):
             return f"is the network or the broadcast address of {inside.subnet}"
         return ""
 
-    def _spans_of(self, one: Range) -> list[Span]:
-        blocked = [(int(other.gateway), int(other.gateway)) for other in self.ranges]
-        blocked += [(int(net.network_address), int(net.broadcast_address)) for net in one.exclude]
-        low = max(int(one.start), _first_host(one.subnet))
-        high = min(int(one.end), _last_host(one.subnet))
-        return list(without(low, high, blocked))
+    def _blocked(self) -> list[Span]:
+        spans = [
+            (int(net.network_address), int(net.broadcast_address))
+            for net in self.exclude
+            if net.version == self.version
+        ]
+        return merge(spans + [(int(one.gateway), int(one.gateway)) for one in self.ranges])
+
+
+def _spans_of(one: Range, blocked: list[Span]) -> list[Span]:
+    """What a range may give out. blocked: sorted and apart, as `merge` makes them."""
+    low = max(int(one.start), _first_host(one.subnet))
+    high = min(int(one.end), _last_host(one.subnet))
+    # Only those that reach into the range: there may be thousands of both.
+    first = bisect_left(blocked, low, key=_last_of)
+    return list(without(low, high, blocked[first : bisect_right(blocked, high, key=_first_of)]))
+
+
+def _first_of(span: Span) -> int:
+    return span[0]
+
+
+def _last_of(span: Span) -> int:
+    return span[1]
 
 
 def _first_host(subnet: Network) -> int:
@@ -113,7 +136,6 @@ def whole_range(
     start: Address | None = None,
     end: Address | None = None,
     gateway: Address | None = None,
-    exclude: tuple[Network, ...] = (),
 ) -> Range:
     """A range with what is not given filled in as the reference does.
 
@@ -126,20 +148,26 @@ def whole_range(
         start if start is not None else first,
         end if end is not None else address_of(_last_host(subnet), subnet.version),
         gateway if gateway is not None else first,
-        exclude,
     )
 
 
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """The same numbers in spans that are sorted and apart."""
+    merged: list[Span] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return merged
+
+
 def without(low: int, high: int, blocked: Iterable[Span]) -> Iterator[Span]:
-    """What is left of the numbers from `low` to `high` when the blocked spans are taken out."""
-    for first, last in sorted(blocked):
-        if last < low:
-            continue
-        if first > high:
-            break
+    """What is left of the numbers from `low` to `high`; `blocked` as `merge` makes them."""
+    for first, last in blocked:
         if first > low:
-            yield low, first - 1
-        low = last + 1
+            yield low, min(first - 1, high)
+        low = max(low, last + 1)
     if low <= high:
         yield low, high
 
