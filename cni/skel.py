@@ -104,8 +104,7 @@ _deaf = False
 
 def main(name: str, bundle: Bundle) -> int:
     """Serve one call of the bundle's plugin `name` as a process; returns the exit status."""
-    for number in _SIGNALS:
-        _signal.signal(number, _terminate)
+    obey_signals()
     try:
         # Without a buffer, so that nothing comes out later of what could not be written.
         stdout = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 - for the process's life
@@ -116,10 +115,20 @@ def main(name: str, bundle: Bundle) -> int:
     return serve(name, bundle, os.environ, stdin, stdout)
 
 
+def obey_signals() -> None:
+    """Let SIGTERM and SIGINT end the call that is served: once, for the next see `serve`."""
+    for number in _SIGNALS:
+        _signal.signal(number, _terminate)
+
+
+def ignore_signals() -> None:
+    """Let them pass: no call is served."""
+    for number in _SIGNALS:
+        _signal.signal(number, _signal.SIG_IGN)
+
+
 def _terminate(number: int, _: FrameType | None) -> None:
-    # Once is enough: a second signal must not cut the undoing short, nor a delegate's.
-    for each in _SIGNALS:
-        _signal.signal(each, _signal.SIG_IGN)
+    ignore_signals()  # once is enough: a second must not cut the undoing short, nor a delegate's
     if not _deaf:
         raise Terminated(_SIGNALS[number])
 
