@@ -66,13 +66,19 @@ def results(draw: st.DrawFn) -> Result:
     return Result(tuple(interfaces), tuple(ips), tuple(draw(st.lists(ROUTES, max_size=3))), dns)
 
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec=None), max_size=8)
-    | st.sampled_from(["10.1.0.2/16", "10.1.0.1", "::1/128", "0.0.0.0/0", "eth0", "../../x"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=8,
+# Values that a careless or hostile caller may send anywhere.
+VALUES: list[Any] = [
+    None, True, False, 0, 1, -1, 255, 65536, 2**31, 2**32, 34359738359, -(2**70), 1.0, 0.5, 1e300,
+    "", " ", "0", "true", "eth0", "../../x", "a/b", "a\0b", "\ud800", "\u00e9\U0001f600", "x" * 300,
+    "10.1.0.1", "10.1.0.2/16", "10.1.0.0/33", "01.2.3.4", "::1", "::1/128", "::ffff:1.2.3.4/95",
+    "0.0.0.0/0", "02:00:5e:10:00:01", "02:00:5e:10:00:  ", "0.2.0", "1.1.0", "9.9.9",
+    [], {}, [[]], [{}], [None], {"": None}, {"type": "host-local"}, {"subnet": "10.1.0.0/16"},
+]  # fmt: skip
+KEYS = ["", "name", "type", "ips", "address", "subnet", "gateway", "mac", "dst", "Name", "\ud800"]
+JSON = st.sampled_from(VALUES) | st.recursive(
+    st.sampled_from(VALUES) | st.text(st.characters(codec=None), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=2)
+    ),
+    max_leaves=3,
 )
