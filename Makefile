@@ -29,25 +29,25 @@ lint: venv
 
 build:
 	@packaging/prepare build
-	@$(MAKE) --no-print-directory dist/bin
+	@$(MAKE) --silent --no-print-directory dist/bin
 
 dist/bin: $(SOURCES) requirements.lock pyproject.toml
 	@$(PY) packaging/build.py $@
 
-demo: 
+demo:
 	@packaging/prepare demo
-	@$(MAKE) --no-print-directory dist/bin
+	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m examples.demo $(ARGS)
 
 # Lint and build side by side: two cores, and neither needs the other.
 test:
 	@packaging/prepare test
-	@$(MAKE) --no-print-directory --output-sync=target -j2 lint dist/bin
+	@$(MAKE) --silent --no-print-directory --output-sync=target -j2 lint dist/bin
 	@$(PY) -m pytest $(ARGS)
 
 bench:
 	@packaging/prepare bench
-	@$(MAKE) --no-print-directory dist/bin
+	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m bench $(ARGS)
 
 install: build
