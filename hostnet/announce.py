@@ -13,17 +13,20 @@ of waiting for RCU.
 
 from __future__ import annotations
 
-from hostnet import link, sysctl
-from hostnet.monitor import RTNLGRP_LINK, Monitor
+from hostnet import address, link, netns, route, sysctl
+from hostnet.monitor import RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, Monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hostnet.netlink import Netlink
 
 IFLA_BRPORT_STATE = 1
 BR_STATE_FORWARDING = 3
-# A carrier that went on is acted upon at once, except by kernels that delay it by up to a second.
-FORWARDING_SECONDS = 1.5
+# The kernel acts on a new carrier or address in a moment, when it has one to spare; only on some
+# carriers it lets up to a second pass.
+SETTLE_SECONDS = 1.5
 
 
 def enable(interface: str, *, ipv4: bool = True, ipv6: bool = True) -> None:
@@ -38,27 +41,61 @@ def enable(interface: str, *, ipv4: bool = True, ipv6: bool = True) -> None:
         sysctl.write(sysctl.of_interface("ipv6", interface, "ndisc_notify"), "1")
 
 
-def announce(nl: Netlink, index: int, mac: str) -> None:
-    """Announce the addresses of a link that is up and `enable`d; `mac` is the one it has."""
-    link.change(nl, index, mac=mac)
+def announce(nl: Netlink, index: int, mac: str, seconds: float = SETTLE_SECONDS) -> bool:
+    """Announce the addresses of a link that is up and `enable`d; `mac` is the one it has.
 
-
-def wait_forwarding(nl: Netlink, index: int, seconds: float = FORWARDING_SECONDS) -> bool:
-    """Wait until a port of a bridge forwards, without which an announcement gets nowhere.
-
-    `nl` and the calling thread must be in the bridge's namespace. Up and with a carrier, a port
-    forwards as soon as the kernel has noticed, which asking makes it do since Linux 6.8; where a
-    spanning tree is built it takes half a minute, and then the answer is False.
+    First waits until it answers for them, which it does not from the start: of the carrier and of
+    an IPv6 address (`nodad` or not) the kernel makes most in a work queue, and until that has run
+    it takes no question for the address, so that the first to ask waits for a second. Gives False,
+    having announced nothing, when this is not so within `seconds`.
     """
 
-    def forwards() -> bool | None:
-        port = link.by_index(nl, index).info(link.IFLA_INFO_SLAVE_DATA)
-        return port.get(IFLA_BRPORT_STATE) == bytes([BR_STATE_FORWARDING]) or None
+    def answers() -> bool | None:
+        # Since Linux 6.8 asking for a link makes the kernel act on its carrier.
+        if not link.by_index(nl, index).running:
+            return None
+        ready = {
+            one.interface.ip
+            for one in address.dump(nl, index=index, family=address.AF_INET6)
+            if one.flags & address.IFA_F_NODAD and not one.tentative
+        }
+        if ready:
+            local = route.dump(nl, route.AF_INET6, table=route.RT_TABLE_LOCAL, oif=index)
+            ready -= {one.destination.network_address for one in local}
+        return not ready or None
 
-    if forwards():
+    settled = _until(answers, nl, seconds, RTNLGRP_LINK, RTNLGRP_IPV6_ROUTE)
+    if settled:
+        link.change(nl, index, mac=mac)
+    return settled
+
+
+def wait_forwarding(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> bool:
+    """Wait until a port of a bridge forwards and the bridge transmits; before that both drop.
+
+    Up and with a carrier, they work as soon as the kernel has noticed; where a spanning tree is
+    built it takes half a minute, and then the answer is False.
+    """
+
+    def works() -> bool | None:
+        port = link.by_index(nl, index)
+        state = port.info(link.IFLA_INFO_SLAVE_DATA).get(IFLA_BRPORT_STATE)
+        if state != bytes([BR_STATE_FORWARDING]):
+            return None
+        # The bridge's own carrier comes with the first port that forwards.
+        return link.by_index(nl, port.master).running or None
+
+    return _until(works, nl, seconds, RTNLGRP_LINK)
+
+
+def _until(check: Callable[[], bool | None], nl: Netlink, seconds: float, *groups: int) -> bool:
+    """Whether `check` holds within `seconds`; the groups are heard in the namespace of `nl`."""
+    if check():
         return True
-    with Monitor(RTNLGRP_LINK) as monitor:
+    with netns.of_socket(nl) as there, there.entered():
+        monitor = Monitor(*groups)
+    with monitor:
         try:
-            return monitor.until(forwards, seconds, f"forwarding on bridge port {index}")
+            return monitor.until(check, seconds, "settling")
         except TimeoutError:
             return False

@@ -130,6 +130,11 @@ class Link:
         return bool(self.flags & IFF_LOWER_UP)
 
     @property
+    def running(self) -> bool:
+        """Up, with a carrier, and the kernel has acted on that: what is sent goes out."""
+        return self.attribute(IFLA_OPERSTATE) == bytes([IF_OPER_UP])
+
+    @property
     def promisc(self) -> bool:
         """Promiscuous because it was set so, which a packet capture does not do."""
         return bool(self.flags & IFF_PROMISC)

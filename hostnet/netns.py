@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _NS_GET_NSTYPE = 0xB703  # <linux/nsfs.h>
+_SIOCGSKNS = 0x894C  # <linux/sockios.h>
 _KINDS = {
     0x00000080: "time",
     0x00020000: "mount",
@@ -119,6 +120,13 @@ class NetNS:
 def current() -> NetNS:
     """The namespace of the calling thread."""
     return NetNS.open(_CURRENT)
+
+
+def of_socket(sock: Netlink) -> NetNS:
+    """The namespace in which a socket was born. Needs CAP_NET_ADMIN there."""
+    fd = fcntl.ioctl(sock.fileno(), _SIOCGSKNS)
+    status = os.fstat(fd)
+    return NetNS("of a socket", fd, (status.st_dev, status.st_ino))
 
 
 class Entered:

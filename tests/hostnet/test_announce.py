@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from hostnet import address, announce, bridge, link, neighbour, sysctl
-from hostnet.monitor import RTNLGRP_NEIGH, Monitor
+from hostnet.monitor import RTNLGRP_LINK, RTNLGRP_NEIGH, Monitor
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from tests.kit.host import Host
@@ -32,6 +32,12 @@ class Pod:
         self.nl = nl
         self.inside = inside
         self.bridge = bridge.create(nl, "cni0", up=True).index
+        # Somebody else is there: a bridge that loses its carrier forgets its neighbours.
+        other = link.create_veth(nl, "other", "end", master=self.bridge)
+        link.set_up(nl, other.index)
+        link.set_up(nl, other.peer)
+        assert announce.wait_forwarding(nl, other.index)
+        self.other = other.index
         address.add(nl, self.bridge, ip_interface("10.1.2.1/24"))
         address.add(nl, self.bridge, ip_interface("fd00:1::1/64"), nodad=True)
         for one in (FOUR, SIX):
@@ -69,8 +75,8 @@ def pod(host: Host, container: Namespace) -> Iterator[Pod]:
         made = Pod(nl, inside)
         yield made
         made.there.close()
-        link.delete(nl, made.port)
-        link.delete(nl, made.bridge)
+        for index in (made.port, made.other, made.bridge):
+            link.delete(nl, index)
 
 
 def test_a_reused_address_answers_at_once(host: Host, pod: Pod) -> None:
@@ -83,6 +89,48 @@ def test_a_reused_address_answers_at_once(host: Host, pod: Pod) -> None:
         taken = ping(host, one)
         assert taken is not None
         assert taken < 100
+
+
+def test_the_first_ipv6_neighbour_to_ask_is_answered(host: Host, pod: Pod) -> None:
+    """Even when the kernel saw the link without a carrier in the meantime."""
+    neighbour.delete(pod.nl, pod.bridge, ip_address(SIX))
+    with Monitor(RTNLGRP_LINK) as monitor:
+        monitor.until(
+            lambda: link.by_index(pod.nl, pod.port).attribute(link.IFLA_OPERSTATE) != b"\0" or None,
+            5,
+            "the state of a port without carrier",
+        )
+    link.by_index(pod.there, pod.index)
+    pod.enable()
+    link.set_up(pod.there, pod.index)
+    assert announce.wait_forwarding(pod.nl, pod.port)
+    announce.announce(pod.there, pod.index, MAC)
+    taken = ping(host, SIX)
+    assert taken is not None
+    assert taken < 100
+
+
+@pytest.mark.parametrize("carrier", [True, False])
+def test_an_old_kernel_is_waited_for(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, carrier: bool
+) -> None:
+    """One that does not look at the carrier because somebody asks."""
+    asked = 0
+    real = link.by_index
+
+    def by_index(nl: Netlink, index: int) -> link.Link:
+        nonlocal asked
+        asked += 1
+        if carrier and asked == 2:
+            link.set_up(nl, index)
+            assert announce.wait_forwarding(pod.nl, pod.port)
+        return real(nl, index)
+
+    monkeypatch.setattr(link, "by_index", by_index)
+    pod.enable()
+    assert announce.announce(pod.there, pod.index, MAC, seconds=0.1) == carrier
+    assert asked > 1
+    assert (pod.neighbours()[FOUR] == MAC) == carrier
 
 
 def test_without_an_announcement_it_does_not(host: Host, pod: Pod) -> None:

@@ -49,6 +49,8 @@ class Net:
                 where.ip("link", "set", dev, "up")
             ns.ip("route", "add", "default", "via", f"10.{net}.0.1")
             ns.ip("-6", "route", "add", "default", "via", f"fd00:{net}::1")
+        for ns, name in ((host, "c"), (host, "p"), (self.client, "eth0"), (self.pod, "eth0")):
+            ns.wait_ready(name)
         for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             Path(f"/proc/sys/net/{switch}").write_text("1")
         host.command("nft", "-f", "-", stdin=RULES)

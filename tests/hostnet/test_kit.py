@@ -67,6 +67,8 @@ def test_traffic(host: Host, container: Namespace, here: str, there: str, protoc
     container.ip("link", "set", "eth0", "up")
     host.ip("address", "add", here, "dev", "v0", "nodad")
     container.ip("address", "add", there, "dev", "eth0", "nodad")
+    host.wait_ready("v0")
+    container.wait_ready("eth0")
     address = there.split("/", maxsplit=1)[0]
     assert ping(host, address) is not None
     assert ping(host, address + "9", 0.05) is None

@@ -70,6 +70,13 @@ def test_identity(host: Host, container: Namespace) -> None:
         assert not one.is_current()
 
 
+def test_of_a_socket(host: Host, container: Namespace) -> None:
+    with container.open() as inside, inside.netlink() as nl, netns.of_socket(nl) as found:
+        assert found.identity == inside.identity
+        with found.entered():
+            assert inside.is_current()
+
+
 def test_inside_and_back(host: Host, container: Namespace) -> None:
     home = where()
     with container.open() as inside:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,6 +137,29 @@ class Namespace:
     def links(self) -> dict[str, Any]:
         """`ip -d link show` inside it, by name."""
         return {one["ifname"]: one for one in self.ip("-details", "link", "show") if one}
+
+    def wait_ready(self, dev: str, seconds: float = 5) -> None:
+        """Wait until a link carries traffic for its addresses, which a new one does not at once.
+
+        The kernel acts on a carrier and on IPv6 addresses (`nodad` too) in a work queue. Wanted
+        on both ends of a veth pair before the first packet.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._is_ready(dev):
+            assert time.monotonic() < deadline, f"{dev} is not ready: {self.links()[dev]}"
+
+    def _is_ready(self, dev: str) -> bool:
+        if self.ip("link", "show", "dev", dev)[0]["operstate"] != "UP":
+            return False
+        addresses = self.ip("-6", "address", "show", "dev", dev)
+        routes = self.ip("-6", "route", "show", "table", "local", "dev", dev) or []
+        wanted = {
+            one["local"]
+            for link in addresses
+            for one in link.get("addr_info", [])
+            if not one.get("tentative")
+        }
+        return wanted <= {one["dst"] for one in routes}
 
     def addresses(self, dev: str) -> list[str]:
         """The addresses of a link with prefix length, link-local ones left out."""
