@@ -19,12 +19,13 @@ from tests.kit.namespace import CLONE_NEWNS, MNT_DETACH, MS_PRIVATE, MS_REC, Nam
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_mounts() -> Iterator[None]:
-    """A mount namespace of the session's own, the suite's default directories empty in it."""
-    made: list[Path] = []
+    """A mount namespace of the session's own, the suite's default directories empty in it.
+
+    The machine gets these directories if it has not got them, and keeps them: removing one would
+    take away what another session has mounted there.
+    """
     for directory in SYSTEM_DIRECTORIES:
-        if not directory.exists():
-            directory.mkdir(parents=True)
-            made.append(directory)
+        directory.mkdir(parents=True, exist_ok=True)
     libc("unshare", CLONE_NEWNS)
     mount("none", Path("/"), "none", MS_REC | MS_PRIVATE)
     for directory in SYSTEM_DIRECTORIES:
@@ -32,8 +33,6 @@ def _private_mounts() -> Iterator[None]:
     yield
     for directory in SYSTEM_DIRECTORIES:
         libc("umount2", bytes(directory), MNT_DETACH)
-    for directory in made:
-        directory.rmdir()
 
 
 @pytest.fixture(autouse=True)
