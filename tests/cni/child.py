@@ -119,4 +119,7 @@ def delete(call: Call) -> None:
 PLUGIN = Plugin("child", "CNI child plugin", add, delete, delete)
 
 if __name__ == "__main__":
-    sys.exit(main("child", Bundle({"child": lambda: PLUGIN}, sys.argv[0])))
+    status = main("child", Bundle({"child": lambda: PLUGIN}, sys.argv[0]))
+    if "LATE_SIGNAL" in os.environ:
+        os.kill(os.getpid(), signal.SIGTERM)
+    sys.exit(status)

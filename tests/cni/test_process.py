@@ -159,6 +159,19 @@ def test_a_signal_while_the_answer_is_written_comes_too_late(child: Child) -> No
     assert child.attached()
 
 
+@pytest.mark.parametrize(
+    ("command", "more", "status"),
+    [("ADD", {}, 0), ("DEL", {}, 0), ("VERSION", {}, 0), ("DEL", {"CNI_IFNAME": "a/b"}, 1)],
+)
+def test_a_signal_after_the_answer_changes_nothing(
+    command: str, more: dict[str, str], status: int, child: Child
+) -> None:
+    environ = environment(command, child.namespace, LATE_SIGNAL="1", **more)
+    child.start(command, environ=environ)
+    assert child.answer().status == status
+    assert child.stderr() == ""
+
+
 def test_a_signal_ends_the_delegate_too(child: Child) -> None:
     """Killed in the middle of its ADD, it is then asked to DEL."""
     delegate = child.directory / "delegate"

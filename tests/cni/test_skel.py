@@ -278,10 +278,18 @@ def test_a_stdin_that_cannot_be_read() -> None:
     )
 
 
+class Zeros(io.BytesIO):
+    """As /dev/zero, of which one cannot read all."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        assert size > 0
+        return bytes(size)
+
+
 def test_a_stdin_without_end_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonvalue, "MAX_DOCUMENT", 100_000)
-    with open("/dev/zero", "rb") as zeros:
-        error = ask(plugin(), environment("DEL"), zeros).error
+    error = ask(plugin(), environment("DEL"), Zeros()).error
     assert error["code"] == DECODE_FAILURE
     assert "has more than 100000 bytes" in error["msg"]
 
