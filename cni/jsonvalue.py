@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from cni import jsontext
 from cni.errors import DECODE_FAILURE, INVALID_CONFIG, CniError
-from cni.ip import parse_address, parse_interface, parse_mac, parse_network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,18 +165,29 @@ class JsonObject:
         place = self.place(key)
         return [_text(f"{place}[{index}]", value) for index, value in enumerate(self.items(key))]
 
+    # `cni.ip` is imported by those who parse addresses: `ipaddress` costs 3 ms, and a STATUS or a
+    # DEL with nothing to delete may read none.
+
     def address(self, key: str) -> Address | None:
+        from cni.ip import parse_address
+
         return self._parsed(key, parse_address, "an IP address such as 10.1.2.3 or 2001:db8::3")
 
     def interface(self, key: str) -> Interface | None:
         """An address with its prefix length."""
+        from cni.ip import parse_interface
+
         return self._parsed(key, parse_interface, "an IP address with prefix length: 10.1.2.3/24")
 
     def network(self, key: str) -> Network | None:
+        from cni.ip import parse_network
+
         return self._parsed(key, parse_network, "a subnet such as 10.1.0.0/16 or 2001:db8::/64")
 
     def mac(self, key: str) -> str:
         """A unicast hardware address in lower case with colons; empty where it is absent."""
+        from cni.ip import parse_mac
+
         expected = "a unicast hardware address such as 02:00:5e:10:00:01"
         return self._parsed(key, parse_mac, expected) or ""
 

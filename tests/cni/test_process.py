@@ -271,21 +271,40 @@ import os, sys
 before = set(sys.modules)
 sys.path.insert(0, sys.argv[1])
 from cni.bundle import Bundle
-from cni.skel import main
-status = main("none", Bundle({}, ""))
+from cni.skel import Plugin, main
+nothing = lambda call: None
+plugin = Plugin("none", "", nothing, nothing, nothing)
+status = main("none", Bundle({"none": lambda: plugin}, ""))
 print(*sorted(set(sys.modules) - before), file=sys.stderr)
+sys.exit(status)
 """
 
 
-def test_version_loads_next_to_nothing() -> None:
+def loaded(command: str) -> set[str]:
+    """What a call of a plugin that does nothing imports."""
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", LOADED, SOURCES],
-        env={"CNI_COMMAND": "VERSION"},
+        env=environment(command),
+        input=config(),
         capture_output=True,
         check=True,
     )
-    judged(0, done.stdout, "VERSION")
-    assert done.stderr.decode().split() == [
-        "__future__", "_json", "cni", "cni.bundle", "cni.errors", "cni.jsontext", "cni.record",
-        "cni.skel", "cni.stderr", "cni.versions", "errno",
-    ]  # fmt: skip
+    judged(0, done.stdout, command)
+    return set(done.stderr.decode().split())
+
+
+VERSION_NEEDS = {
+    "__future__", "_json", "cni", "cni.bundle", "cni.errors", "cni.jsontext", "cni.record",
+    "cni.skel", "cni.stderr", "cni.versions", "errno",
+}  # fmt: skip
+
+
+def test_version_loads_next_to_nothing() -> None:
+    assert loaded("VERSION") <= VERSION_NEEDS
+
+
+@pytest.mark.parametrize("command", ["DEL", "STATUS"])
+def test_a_verb_that_reads_no_address_loads_no_ipaddress(command: str) -> None:
+    assert loaded(command) <= VERSION_NEEDS | {
+        "cni.call", "cni.jsonvalue", "cni.names", "cni.result", "cni.wire",
+    }  # fmt: skip
