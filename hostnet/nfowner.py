@@ -190,7 +190,8 @@ class Registry:
         found = get(nl, element)
         if found is None:
             changes.create(element)
-        elif held:
+        elif held or found.comment == element.comment:
+            # With the comment of the same owner it is the same owner's, whose record got lost.
             if found.data != element.data:
                 changes.delete(element)
                 changes.create(element)
@@ -201,10 +202,14 @@ class Registry:
 
     def _drop(self, nl: Netlink, changes: Changes, elements: Iterable[Element]) -> None:
         for element in elements:
-            if element.map.shared and self._count(nl, changes, element, -1):
+            others = element.map.shared and self._count(nl, changes, element, -1)
+            found = get(nl, element)
+            if found is None or (others and found.comment != element.comment):
                 continue
-            if get(nl, element) is not None:
-                changes.delete(element)
+            changes.delete(element)
+            if others:
+                # It was labelled with the first of its holders, which leaves.
+                changes.create(Element(element.map, element.key, element.data))
 
     def _count(self, nl: Netlink, changes: Changes, element: Element, step: int) -> bool:
         """Count one holder more or less; False for the last one."""

@@ -106,6 +106,7 @@ class Container:
     """A container, and the portmap calls a runtime makes for it."""
 
     def __init__(self, world: World, name: str, ns: Namespace, four: str, six: str) -> None:
+        self.world = world
         self.runtime = world.runtime
         self.name = name
         self.ns = ns
@@ -142,8 +143,8 @@ class Container:
         return config
 
     def check(self, config: Document) -> None:
-        environ = {"container": self.name, "netns": self.ns}
-        assert self.runtime.call("CHECK", config, **environ) is None
+        call = self.runtime.call("CHECK", config, container=self.name, netns=self.ns)
+        assert call is None
 
     def delete(self, name: str = "net", **keys: Any) -> None:
         """DEL with nothing but the identity, as when everything else is lost."""

@@ -305,7 +305,7 @@ def test_sctp_is_translated(world: World, one: Container) -> None:
     one.add(web(protocol="sctp", containerPort=3868))
     packet = bytearray(struct.pack("!HHII", 5000, 8080, 0, 0))
     packet += struct.pack("!BBHIIHHI", 1, 0, 20, 7, 65535, 1, 1, 1)
-    packet[8:12] = struct.pack("<I", _crc32c(packet))
+    packet[8:12] = struct.pack("<I", _crc32c(bytes(packet)))
     raw = (socket.AF_INET, socket.SOCK_RAW, 132)
     receiver = one.ns.run(socket.socket, *raw)
     with receiver, world.client.run(socket.socket, *raw) as sender:

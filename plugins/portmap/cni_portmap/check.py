@@ -55,11 +55,15 @@ def _instead(wanted: Published, held: list[Published]) -> str:
         if (one.key, one.host) != (wanted.key, wanted.host):
             continue
         if (one.container, one.container_port) != (wanted.container, wanted.container_port):
-            return f" to {wanted.container}, but to {one.container} port {one.container_port}"
+            return f" to {_endpoint(wanted)}, but to {_endpoint(one)}"
         if one.link != wanted.link:
             return f" through {wanted.link or 'a route'}, but through {one.link or 'none'}"
         return ' with the "snat", "masqAll" and "conditions" of the config, but with others'
     return ""
+
+
+def _endpoint(one: Published) -> str:
+    return f"{one.container} port {one.container_port}"
 
 
 def _problems(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:

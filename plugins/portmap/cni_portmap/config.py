@@ -137,4 +137,6 @@ def _host(item: JsonObject) -> tuple[Address | None, tuple[int, ...]]:
         return None, (6,) if address is not None and address.version == 6 else (4,)
     if address.is_multicast:
         raise item.wrong("hostIP", "an address of this host")
+    if address.version == 6 and address.is_loopback:
+        raise item.wrong("hostIP", "another address: the kernel routes nothing from ::1 elsewhere")
     return address, (address.version,)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _RTN_LOCAL = 2  # <linux/rtnetlink.h>
 _FAMILY = {4: conntrack.AF_INET, 6: conntrack.AF_INET6}
+NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+"""How the kernel says that it would not send to an address: no route, or one that says so."""
 # More ports than this are told apart here, of one list of all UDP flows, not by one walk each.
 _FEW = 8
 
@@ -100,7 +102,9 @@ class _Local:
 
         try:
             kind: int = route.lookup(self._nl, ipaddress.ip_address(packed)).kind
-        except NetlinkError:  # no way there at all
+        except NetlinkError as error:
+            if error.errno not in NO_WAY:
+                raise
             return False
         return kind == _RTN_LOCAL
 

@@ -13,6 +13,7 @@ from cni.errors import INVALID_CONFIG, CniError
 from cni.record import replace
 from cni_portmap import flows, ownership
 from cni_portmap.config import PROTOCOLS
+from cni_portmap.flows import NO_WAY
 from cni_portmap.plan import container_addresses, publish
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
 from hostnet import route, sysctl
@@ -38,13 +39,17 @@ def add(call: Call, config: Config, result: Result) -> None:
     owner = Owner(call.owner)
     with Netlink(NETLINK_NETFILTER) as nl, Undo() as undo:
         TABLE.ensure(nl)
-        if any(one.flags & GATED for one in wanted):
-            undo.step(
-                lambda: ownership.give(nl, owner, _pending(wanted)),
-                lambda _done: _remove(nl, owner),
-            )
+        gated = any(one.flags & GATED for one in wanted)
+        # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
+        undo.push(_remove, nl, owner)
+        try:
+            ownership.give(nl, owner, _pending(wanted) if gated else wanted)
+        except CniError:
+            undo.discard()  # Refused, so the attachment still has what it had before.
+            raise
+        if gated:
             _lay_conditions(owner, wanted, config.conditions)
-        undo.step(lambda: ownership.give(nl, owner, wanted), lambda _done: _remove(nl, owner))
+            ownership.give(nl, owner, wanted)
         _route_localhost(config, wanted)
         flows.forget_older(nl, wanted)
 
@@ -64,8 +69,9 @@ def links_towards(addresses: Mapping[int, Address]) -> dict[int, str]:
         for version, address in addresses.items():
             try:
                 found[version] = link.by_index(nl, route.lookup(nl, address).oif).name
-            except NetlinkError:
-                continue
+            except NetlinkError as error:
+                if error.errno not in NO_WAY:
+                    raise
     return found
 
 
