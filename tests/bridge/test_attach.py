@@ -96,6 +96,33 @@ def test_two_containers_talk_to_each_other_and_to_the_host(
         )
 
 
+def test_forwarded_ipv6_passes_at_once(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    """A new bridge has a link-local address of its own to look over for duplicates."""
+    outside = host.container("outside")
+    host.command(
+        "ip", "link", "add", "uplink", "type", "veth", "peer", "name", "e", "netns", str(outside)
+    )
+    for ns, dev, address in (
+        (host, "uplink", "2001:db8:9::1/64"),
+        (outside, "e", "2001:db8:9::2/64"),
+    ):
+        ns.command("ip", "address", "add", address, "dev", dev, "nodad")
+        ns.command("ip", "link", "set", dev, "up")
+    outside.command("ip", "-6", "route", "add", "default", "via", "2001:db8:9::1")
+    for ns, dev in ((host, "uplink"), (outside, "e")):
+        ns.wait_ready(dev)
+    assert ping(host, "2001:db8:9::2") is not None
+    config = network(fake.section("2001:db8::2/64 2001:db8::1"), isDefaultGateway=True)
+    runtime.add(config, netns=container)
+    milliseconds = ping(container, "2001:db8:9::2", 3)
+    assert milliseconds is not None
+    assert milliseconds < 500
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "delete", "uplink")
+
+
 def test_a_reused_address_answers_at_once(runtime: Runtime, fake: FakeIpam, host: Host) -> None:
     """The neighbours know the address with the last container's MAC."""
     peer, first, second = (host.container() for _ in range(3))

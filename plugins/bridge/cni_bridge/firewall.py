@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from hostnet import link, macspoof, masquerade, nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
 
@@ -33,9 +35,11 @@ def teardown(owner: str, port: str) -> None:
 
     Raises OSError.
     """
-    with Netlink(NETLINK_NETFILTER) as nl:
-        macspoof.remove(nl, port)
-        masquerade.remove(nl, owner)
+    netfilter = _netfilter()
+    if netfilter is not None:
+        with netfilter as nl:
+            macspoof.remove(nl, port)
+            masquerade.remove(nl, owner)
 
 
 def sweep(network: str, valid: Iterable[str]) -> None:
@@ -43,9 +47,22 @@ def sweep(network: str, valid: Iterable[str]) -> None:
 
     Raises OSError.
     """
-    with Netlink(NETLINK_NETFILTER) as nl, Netlink() as links:
+    netfilter = _netfilter()
+    if netfilter is None:
+        return
+    with netfilter as nl, Netlink() as links:
         masquerade.remove_strangers(nl, network, valid)
         macspoof.remove_strangers(nl, {one.name for one in link.dump(links, kind="veth")})
+
+
+def _netfilter() -> Netlink | None:
+    """A socket to look for what is there; None on a kernel without nftables, where nothing is."""
+    try:
+        return Netlink(NETLINK_NETFILTER)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            return None
+        raise
 
 
 def problems(

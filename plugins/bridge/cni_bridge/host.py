@@ -48,14 +48,17 @@ def ensure_bridge(nl: Netlink, config: BridgeConfig, undo: Undo) -> Link:
     VLANs though it should, UNSUPPORTED_FIELD where the kernel cannot.
     """
     found = find_bridge(nl, config.bridge)
+    created = None
     if found is None:
-        found = undo.step(
+        created = undo.step(
             lambda: _create(nl, config),
-            lambda made: _remove_unused(nl, made.index),
+            lambda made: None if made is None else _remove_unused(nl, made.index),
         )
-        # Router advertisements of a container must not configure the host.
-        accept = sysctl.of_interface("ipv6", config.bridge, "accept_ra")
-        sysctl.ensure(accept, "0", missing_ok=True)
+        found = created or find_bridge(nl, config.bridge)
+    if found is None:
+        raise CniError(IN_THE_WAY, f"bridge {config.bridge} comes and goes while ADD runs")
+    if created is not None:
+        _settle(nl, created)
     elif config.vlan_filtering and not bridge.vlan_filtering(found):
         raise CniError(
             IN_THE_WAY,
@@ -71,25 +74,32 @@ def ensure_bridge(nl: Netlink, config: BridgeConfig, undo: Undo) -> Link:
     return found
 
 
-def _create(nl: Netlink, config: BridgeConfig) -> Link:
+def _create(nl: Netlink, config: BridgeConfig) -> Link | None:
+    """The new bridge, down; None where another suite, which does not know our lock, was faster."""
     filtering = True if config.vlan_filtering else None
     try:
-        return bridge.create(nl, config.bridge, mtu=config.mtu, vlan_filtering=filtering, up=True)
+        return bridge.create(nl, config.bridge, mtu=config.mtu, vlan_filtering=filtering)
     except NetlinkError as error:
+        if error.errno == errno.EEXIST:
+            return None
         if filtering and error.errno == errno.EOPNOTSUPP:
             raise CniError(
                 UNSUPPORTED_FIELD,
                 f"key {_vlan_key(config)} needs a kernel with CONFIG_BRIDGE_VLAN_FILTERING, "
                 "which this one lacks",
             ) from error
-        if error.errno != errno.EEXIST:
-            raise
-    # Another suite, which does not know our lock, was faster.
-    found = find_bridge(nl, config.bridge)
-    if found is None:
-        raise CniError(IN_THE_WAY, f"bridge {config.bridge} comes and goes while ADD runs")
-    link.set_up(nl, found.index)
-    return found
+        raise
+
+
+def _settle(nl: Netlink, created: Link) -> None:
+    """Bring a new bridge up.
+
+    Router advertisements of a container must not configure the host. And until the bridge's own
+    link-local address is looked over for duplicates, forwarded IPv6 waits: two seconds.
+    """
+    for key in ("accept_ra", "accept_dad"):
+        sysctl.ensure(sysctl.of_interface("ipv6", created.name, key), "0", missing_ok=True)
+    link.set_up(nl, created.index)
 
 
 def _vlan_key(config: BridgeConfig) -> str:
