@@ -1,0 +1,41 @@
+"""Boots User-Mode-Linux on this tree and runs the tests of `inside` in it.
+
+Debian's `user-mode-linux` is a kernel as an ordinary program. It has what the kernels of small
+virtual machines are built without, VLAN filtering of bridges above all; it has no nf_tables, so
+it also shows how the plugins fare on such a host.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+KERNEL = "linux.uml"
+INIT = Path(__file__).with_name("init.sh")
+SECONDS = 100
+
+
+def test_inside_the_second_kernel() -> None:
+    done = subprocess.run(
+        [
+            KERNEL,
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "rw",
+            f"init={INIT}",
+            "mem=512M",
+            "con=null",
+            "con0=null,fd:1",
+            "quiet",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    said = done.stdout.decode(errors="replace")
+    assert "the tests ended with status 0" in said, said
+    passed = re.search(r"(\d+) passed", said)
+    assert passed, said
+    assert int(passed[1]) >= 8, said
