@@ -116,7 +116,7 @@ def test_forwarded_ipv6_passes_at_once(
     assert ping(host, "2001:db8:9::2") is not None
     config = network(fake.section("2001:db8::2/64 2001:db8::1"), isDefaultGateway=True)
     runtime.add(config, netns=container)
-    milliseconds = ping(container, "2001:db8:9::2", 3)
+    milliseconds = ping(outside, "2001:db8::2", 3)
     assert milliseconds is not None
     assert milliseconds < 500
     runtime.delete(config, netns=container)
