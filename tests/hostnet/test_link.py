@@ -227,39 +227,6 @@ def test_switches_of_a_port(host: Host, nl: Netlink) -> None:
     link.delete(nl, master)
 
 
-def test_vlans_of_a_port(host: Host, nl: Netlink) -> None:
-    master = bridge.create(nl, "cni0")
-    assert not bridge.vlan_filtering(master)
-    port = link.create_veth(nl, "v0", "v1", master=master.index)
-    try:
-        bridge.set_vlan_filtering(nl, master.index, True)
-    except NetlinkError as error:
-        link.delete(nl, port.index)
-        link.delete(nl, master.index)
-        assert error.errno == errno.EOPNOTSUPP  # noqa: PT017 (a kernel without it)
-        pytest.skip("this kernel has no bridge VLAN filtering")
-    check_vlans(nl, master.index, port.index)
-    link.delete(nl, port.index)
-    link.delete(nl, master.index)
-
-
-def check_vlans(nl: Netlink, master: int, port: int) -> None:
-    assert bridge.vlan_filtering(link.by_index(nl, master))
-    bridge.add_vlan(nl, port, 100, pvid=True, untagged=True)
-    bridge.add_vlan(nl, port, 10, 12)
-    bridge.delete_vlan(nl, port, 11)
-    bridge.delete_vlan(nl, port, 1)
-    assert bridge.vlans(nl, port) == [
-        bridge.Vlan(10),
-        bridge.Vlan(12),
-        bridge.Vlan(100, pvid=True, untagged=True),
-    ]
-    bridge.add_vlan(nl, master, 100, of_bridge=True)
-    assert bridge.Vlan(100) in bridge.vlans(nl, master)
-    bridge.delete_vlan(nl, master, 100, of_bridge=True)
-    assert bridge.Vlan(100) not in bridge.vlans(nl, master)
-
-
 @pytest.mark.parametrize("mac", ["", "02:00:00:00:00", "02:00:00:00:00:00:01", "zz:00:00:00:00:01"])
 def test_what_is_no_mac(mac: str) -> None:
     with pytest.raises(ValueError, match=r"hardware address|hexadecimal"):
