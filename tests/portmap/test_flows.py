@@ -74,7 +74,7 @@ def test_a_flow_that_was_there_before(
     assert elements() == ""
 
 
-@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize("count", [1, 60])
 def test_other_flows_on_that_port_survive(
     count: int, world: World, one: Container, two: Container, talkers: list[Talker]
 ) -> None:
@@ -88,9 +88,9 @@ def test_other_flows_on_that_port_survive(
         talkers += [
             Talker(world.client, (CLIENT[0], 4001), (two.ips[0], 5353)),
             Talker(world.host, (UPLINK[0], 4002), (CLIENT[0], 5353)),
-            Talker(world.client, (CLIENT[0], 4003), (UPLINK[0], 5400)),
+            Talker(world.client, (CLIENT[0], 4003), (UPLINK[0], 5300)),
         ]
-        two.add(dns(5400, hostIP=UPLINK[0], containerPort=5353))
+        two.add(dns(5300, hostIP=UPLINK[0], containerPort=5353))
         assert [each.ask() for each in talkers] == ["transit", "out", "transit"]
         before = tracked(world)
         assert {4001, 4002, 4003} <= set(before)
@@ -141,14 +141,11 @@ def test_a_killed_del_is_finished_by_the_next(
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("cni_portmap.flows.forget", killed)
+            patch.setattr("cni_portmap.ownership.take_back", killed)
             with pytest.raises(KeyboardInterrupt):
                 one.delete()
-        # The port is gone, its flow not yet; the owner is on record still.
+        # Still published, so it goes on; and the owner is on record.
         assert talker.ask() == "one"
-        assert "any4 {\n\t\ttype inet_proto . inet_service : ipv4_addr . inet_service\n\t}" in (
-            world.host.command("nft", "list", "table", "inet", "pycni_portmap").stdout
-        )
         one.delete()
         assert talker.ask() == "nobody"
     assert elements() == ""

@@ -8,6 +8,7 @@ was taken back would go on to an address that may be somebody else's by now.
 from __future__ import annotations
 
 import errno
+import ipaddress
 
 from cni_portmap.config import PROTOCOLS
 from hostnet import conntrack
@@ -17,18 +18,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cni.ip import Address
     from cni_portmap.tables import Published
 
 _RTN_LOCAL = 2  # <linux/rtnetlink.h>
 _FAMILY = {4: conntrack.AF_INET, 6: conntrack.AF_INET6}
 NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 """How the kernel says that it would not send to an address: no route, or one that says so."""
-# More ports than this are told apart here, of one list of all UDP flows, not by one walk each.
-_FEW = 8
+_MANY = 100
+"""So many walks of 0.1 ms each take as long as one list of everything."""
 
 
 def forget_older(nl: Netlink, published: Iterable[Published]) -> None:
-    """Forget the flows to these ports that do not go to their container.
+    """Forget the flows to these ports, which have just been published.
 
     `nl` is of NETLINK_NETFILTER, the thread in its namespace. Raises NetlinkError.
     """
@@ -37,17 +39,56 @@ def forget_older(nl: Netlink, published: Iterable[Published]) -> None:
         return
     try:
         with Netlink() as routes:
-            local = _Local(routes)
-            conntrack.delete_flows(
-                nl,
-                [
-                    flow
-                    for flow in _flows(nl, ports)
-                    if any(_is_older(flow, one, local) for one in ports)
-                ],
-            )
+            for version in sorted({one.version for one in ports}):
+                of = [one for one in ports if one.version == version]
+                if not _forget_by_address(nl, routes, of):
+                    _forget_one_by_one(nl, routes, of)
     except NetlinkError as error:
         _require_conntrack(error)
+
+
+def _forget_by_address(nl: Netlink, routes: Netlink, ports: list[Published]) -> bool:
+    """The quick way: the kernel forgets what goes to an address and port; False if it cannot.
+
+    ports: of one IP version.
+    """
+    from hostnet import address
+
+    family = _FAMILY[ports[0].version]
+    own: set[Address] = set()
+    if any(one.host is None for one in ports):
+        own = {found.interface.ip for found in address.dump(routes, family=family)}
+    if len(ports) * len(own) > _MANY:
+        return False
+    return all(
+        conntrack.delete_quickly(
+            nl,
+            conntrack.Match(family, protocol=one.protocol, destination=to, dport=one.host_port),
+        )
+        for one in ports
+        for to in (own if one.host is None else (one.host,))
+    )
+
+
+def _forget_one_by_one(nl: Netlink, routes: Netlink, ports: list[Published]) -> None:
+    """The slow way: one list of all UDP flows, of which those to the host itself are picked out.
+
+    ports: of one IP version.
+    """
+    local = _Local(routes)
+    udp = conntrack.Match(_FAMILY[ports[0].version], protocol=PROTOCOLS["udp"])
+    hosts: dict[int, set[Address | None]] = {}
+    for one in ports:
+        hosts.setdefault(one.host_port, set()).add(one.host)
+    older = []
+    for flow in conntrack.dump(nl, udp):
+        of = hosts.get(flow.original.dport)
+        if of and (
+            ipaddress.ip_address(flow.original.dst) in of
+            or (None in of and flow.original.dst in local)
+        ):
+            older.append(flow)
+    conntrack.delete_flows(nl, older)
 
 
 def forget(nl: Netlink, published: Iterable[Published]) -> None:
@@ -71,18 +112,6 @@ def _udp(published: Iterable[Published]) -> list[Published]:
     return [one for one in published if one.protocol == PROTOCOLS["udp"]]
 
 
-def _flows(nl: Netlink, ports: list[Published]) -> list[conntrack.Flow]:
-    udp = PROTOCOLS["udp"]
-    wanted = {(one.version, one.host_port) for one in ports}
-    if len(wanted) > _FEW:
-        wanted = {(one.version, 0) for one in ports}
-    return [
-        flow
-        for version, port in wanted
-        for flow in conntrack.dump(nl, conntrack.Match(_FAMILY[version], protocol=udp, dport=port))
-    ]
-
-
 class _Local:
     """Which addresses are the host's own."""
 
@@ -96,8 +125,6 @@ class _Local:
         return self._known[packed]
 
     def _ask(self, packed: bytes) -> bool:
-        import ipaddress
-
         from hostnet import route
 
         try:
@@ -107,17 +134,6 @@ class _Local:
                 raise
             return False
         return kind == _RTN_LOCAL
-
-
-def _is_older(flow: conntrack.Flow, one: Published, local: _Local) -> bool:
-    """Whether a flow to this port goes elsewhere than to its container."""
-    if (flow.family, flow.original.dport) != (_FAMILY[one.version], one.host_port):
-        return False
-    if (flow.reply.src, flow.reply.sport) == (one.container.packed, one.container_port):
-        return False
-    if one.host is not None:
-        return one.host.packed == flow.original.dst
-    return flow.original.dst in local
 
 
 def _require_conntrack(error: NetlinkError) -> None:

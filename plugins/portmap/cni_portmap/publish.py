@@ -2,7 +2,7 @@
 
 The owner is on record before anything else is there and until all else is gone. For most that is
 one transaction; an attachment with conditions is on record (PENDING) before nft is given the rules
-for them, and one with UDP ports until their flows are forgotten.
+for them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import errno
 from cni.errors import INVALID_CONFIG, CniError
 from cni.record import replace
 from cni_portmap import flows, ownership
-from cni_portmap.config import PROTOCOLS
 from cni_portmap.flows import NO_WAY
 from cni_portmap.plan import container_addresses, publish
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
@@ -39,6 +38,7 @@ def add(call: Call, config: Config, result: Result) -> None:
     owner = Owner(call.owner)
     with Netlink(NETLINK_NETFILTER) as nl, Undo() as undo:
         TABLE.ensure(nl)
+        before = [unpack(values) for values in REGISTRY.records(nl, owner)]
         gated = any(one.flags & GATED for one in wanted)
         # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
         undo.push(_remove, nl, owner)
@@ -51,7 +51,7 @@ def add(call: Call, config: Config, result: Result) -> None:
             _lay_conditions(owner, wanted, config.conditions)
             ownership.give(nl, owner, wanted)
         _route_localhost(config, wanted)
-        flows.forget_older(nl, wanted)
+        flows.forget_older(nl, [one for one in wanted if one not in before])
 
 
 def planned(config: Config, result: Result, ifname: str) -> list[Published]:
@@ -118,12 +118,12 @@ def _pending(published: Iterable[Published]) -> list[Published]:
 
 def _remove(nl: Netlink, owner: Owner) -> None:
     held = [unpack(values) for values in REGISTRY.records(nl, owner)]
-    udp = [one for one in held if one.protocol == PROTOCOLS["udp"]]
-    if udp:
-        ownership.give(nl, owner, _pending(udp))
-        flows.forget(nl, udp)
-    if held:
-        ownership.take_back(nl, owner)
+    if not held:
+        return
+    # Before, so that a call killed in between has it done; and after, for what came meanwhile.
+    flows.forget(nl, held)
+    ownership.take_back(nl, owner)
+    flows.forget(nl, held)
 
 
 def _lay_conditions(

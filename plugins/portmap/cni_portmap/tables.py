@@ -51,7 +51,7 @@ ALL = 2
 GATED = 4
 """Only what meets the attachment's conditions."""
 PENDING = 8
-"""Nothing yet, or nothing any more: the owner is known, for a call that gets killed."""
+"""Nothing yet: the owner is known, in case the call gets killed."""
 
 _TARGET = {4: "ipv4_addr . inet_service", 6: "ipv6_addr . inet_service"}
 _FAMILY = {4: NFPROTO_IPV4, 6: NFPROTO_IPV6}
