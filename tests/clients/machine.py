@@ -1,0 +1,177 @@
+"""A machine of a test's own for container runtimes: the throwaway host's network, and processes,
+mounts and cgroups that vanish with it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.init import PRIVATE
+from tests.kit import leaks
+from tests.kit.host import Host
+from tests.kit.namespace import Namespace
+
+ROOT = Path(__file__).resolve().parents[2]
+CGROUPS = Path("/sys/fs/cgroup")
+SECONDS = 30
+"""Bound of each wait: a runtime needs less than one, but more than one test may run."""
+SERVE = "httpd -h /www && echo up >{}; exec sleep 1000"
+"""A container's command: httpd returns when it listens; then `up` is written."""
+
+
+class Joined(Namespace):
+    """A network namespace somebody else made."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def close(self) -> None:
+        """Leave it to its maker."""
+
+
+class Machine:
+    """Runs a runtime's commands, as root of a machine whose network is that of `host`.
+
+    `/opt/cni/bin` is `plugins`, the directories of `PRIVATE` are its own. cgroup: the name of the
+    one to put containers in.
+    """
+
+    def __init__(self, host: Host, directory: Path, plugins: Path) -> None:
+        self.host = host
+        self.directory = directory
+        self.cgroup = f"pycni-test-{os.getpid()}"
+        self._claim_cgroups()
+        for one in PRIVATE:
+            one.mkdir(parents=True, exist_ok=True)  # to mount on; kept, as in tests/conftest.py
+        isolated = ("--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc")
+        self._init = subprocess.Popen(
+            ["unshare", *isolated, "--kill-child", "--",
+             sys.executable, "-m", "tests.clients.init", plugins],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self._init.stdout is not None
+        assert self._init.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
+        self._pid = children.read_text().strip()
+
+    def path(self, path: str) -> Path:
+        """The machine's file of this name, as seen from here."""
+        return Path(f"/proc/{self._pid}/root{path}")
+
+    def namespaces(self) -> dict[str, Namespace]:
+        """The containers' network namespaces by name, where every runtime puts them."""
+        return {one.name: Joined(one) for one in self.path("/run/netns").iterdir()}
+
+    def start(self, *argv: str, **how: Any) -> subprocess.Popen[str]:
+        """Start a command; it ends with the machine if not before."""
+        enter = ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--"]
+        environ = {"PATH": os.environ["PATH"], "HOME": "/run", "TMPDIR": "/run"}
+        environ.update(how.pop("environ", {}))
+        how.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(enter + list(argv), env=environ, cwd="/", text=True, **how)
+
+    def attempt(self, *argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever it is."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with self.start(*argv, **pipes, **how) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+    def run(self, *argv: str, **how: Any) -> str:
+        """Run a command; its output. AssertionError with what it said if it fails."""
+        done = self.attempt(*argv, **how)
+        assert done.returncode == 0, f"{argv} gave {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def left(self) -> list[str]:
+        """Namespaces of containers, and files of the suite but those that stay by design."""
+        found = leaks.of_directories(map(self.path, ("/run/cni", "/var/lib/cni")))
+        kept = ("*/lock", "*/last_reserved_ip.*", "*/")  # the last: the runtime's directories
+        left = sorted(one for one in found if not any(fnmatchcase(one, name) for name in kept))
+        return left + [f"namespace {name}" for name in self.namespaces()]
+
+    def close(self) -> None:
+        """End it with everything in it."""
+        self._init.communicate(timeout=SECONDS)
+        for hierarchy in self._hierarchies():
+            made = hierarchy / self.cgroup
+            for path, _folders, _files in os.walk(made, topdown=False):
+                Path(path).rmdir()
+
+    def _claim_cgroups(self) -> None:
+        """Make the cgroup, so that what makes it impossible is known before a runtime fails."""
+        try:
+            for one in self._hierarchies():
+                (one / self.cgroup).mkdir(exist_ok=True)
+        except OSError as error:
+            pytest.skip(f"no container can run here, cgroups cannot be made: {error}")
+
+    @staticmethod
+    def _hierarchies() -> list[Path]:
+        if (CGROUPS / "cgroup.controllers").exists():
+            return [CGROUPS]
+        return [one for one in CGROUPS.iterdir() if one.is_dir() and not one.is_symlink()]
+
+
+class Filesystem:
+    """A container's root directory with a web server in it that says `name`."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.path = directory / name
+        busybox = shutil.which("busybox")
+        assert busybox, "no busybox here: packaging/prepare test installs busybox-static"
+        for one in ("bin", "www", "etc", "proc", "sys", "dev", "run", "tmp"):
+            (self.path / one).mkdir(parents=True)
+        shutil.copy(busybox, self.path / "bin" / "busybox")
+        for applet in ("sh", "httpd", "sleep"):
+            (self.path / "bin" / applet).symlink_to("busybox")
+        (self.path / "www" / "index.html").write_text(name)
+
+
+class Signal:
+    """A FIFO in a container's file system, by which the container says that it is ready."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._path = path
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """In the body the container is started; returns when it is ready. Raises TimeoutError."""
+        reader = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            yield
+            if not select.select([reader], [], [], SECONDS)[0]:
+                raise TimeoutError(f"nothing from the container in {SECONDS} s")
+        finally:
+            os.close(reader)
+
+
+def fetch(ns: Namespace, address: str, port: int) -> str:
+    """What a web server answers to a client in `ns`. Raises OSError."""
+
+    def ask() -> str:
+        client = http.client.HTTPConnection(address, port, timeout=3)
+        try:
+            client.request("GET", "/")
+            return client.getresponse().read().decode()
+        finally:
+            client.close()
+
+    return ns.run(ask)
