@@ -104,7 +104,6 @@ _deaf = False
 
 def main(name: str, bundle: Bundle) -> int:
     """Serve one call of the bundle's plugin `name` as a process; returns the exit status."""
-    obey_signals()
     try:
         # Without a buffer, so that nothing comes out later of what could not be written.
         stdout = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 - for the process's life
@@ -112,11 +111,11 @@ def main(name: str, bundle: Bundle) -> int:
         say(f"{name}: stdout is not open: {error.strerror}\n")
         return 1
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()
-    return serve(name, bundle, os.environ, stdin, stdout)
+    return serve(name, bundle, os.environ, stdin, stdout, obey=obey_signals)
 
 
 def obey_signals() -> None:
-    """Let SIGTERM and SIGINT end the call that is served: once, for the next see `serve`."""
+    """Let SIGTERM and SIGINT end the call that is served, once; for `serve` to call."""
     for number in _SIGNALS:
         _signal.signal(number, _terminate)
 
@@ -134,13 +133,23 @@ def _terminate(number: int, _: FrameType | None) -> None:
 
 
 def serve(
-    name: str, bundle: Bundle, environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO
+    name: str,
+    bundle: Bundle,
+    environ: Mapping[str, str],
+    stdin: BinaryIO,
+    stdout: BinaryIO,
+    *,
+    obey: Callable[[], None] = lambda: None,
 ) -> int:
-    """Answer one call. Prints a JSON document or nothing on stdout; returns the exit status."""
+    """Answer one call. Prints a JSON document or nothing on stdout; returns the exit status.
+
+    obey: called where `Terminated` may be raised from then on, and not before.
+    """
     global _deaf
-    _deaf = False
     command = environ.get("CNI_COMMAND", "")
-    if command == "VERSION":
+    _deaf = command == "VERSION"  # in which there is nothing to end
+    if _deaf:
+        obey()
         supported: list[JsonValue] = list(SPEC_VERSIONS)
         return _tell(stdout, {"cniVersion": CURRENT, "supportedVersions": supported}, 0)
     where = f"{name}: {command}"
@@ -148,6 +157,7 @@ def serve(
     failure: CniError | None = None
     try:
         try:
+            obey()
             call = _call(name, bundle, environ, stdin)
             version = call.version
             plugin = bundle.plugins[name]()
