@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,58 +17,37 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/cni/cnid.sock"
-#define LONGEST 200000    /* bytes of a request, protocol.LONGEST */
-#define ACCEPT_SECONDS 5  /* a daemon that is slower than this is not worth waiting for */
+#define LONGEST 200000 /* bytes of a request, protocol.LONGEST */
+#ifndef ACCEPT_MS
+#define ACCEPT_MS 5000 /* a daemon that is slower than this is not worth waiting for */
+#endif
 #define RUN_COLD (-1)
-
-extern char **environ;
 
 struct header {
     char magic[8];
     char build[16];
     uint32_t umask;
+    uint64_t netns[2]; /* device and inode of CNI_NETNS as it is seen from here, or 0, 0 */
 } __attribute__((packed));
 
 static int connection = -1;
 
 static void forward_signal(int number)
 {
+    char message[2] = {'T', (char)number};
     int kept = errno;
-    (void)number;
-    (void)!send(connection, "T", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!send(connection, message, sizeof message, MSG_DONTWAIT);
     errno = kept;
-}
-
-static int write_all(const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(STDOUT_FILENO, data, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return -1;
-        data += written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
-/* A path such as /proc/self/ns/net means the daemon's own when the daemon opens it. */
-static int names_the_caller(const char *path)
-{
-    return path && (!strncmp(path, "/proc/self", 10) || !strncmp(path, "/proc/thread-self", 17) ||
-                    path[0] != '/') && path[0] != '\0';
 }
 
 static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval bound = {.tv_sec = ACCEPT_SECONDS};
+    struct timeval bound = {.tv_sec = ACCEPT_MS / 1000, .tv_usec = ACCEPT_MS % 1000 * 1000};
     struct ucred daemon_is;
     socklen_t size = sizeof daemon_is;
     int fd;
@@ -78,9 +58,8 @@ static int connect_to(const char *path)
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    /* The bounds hold for connect too, which waits while the daemon's queue is full. */
+    /* The bound holds for connect too, which waits while the daemon's queue is full. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound) ||
         connect(fd, (struct sockaddr *)&address, sizeof address) ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &daemon_is, &size) ||
         (daemon_is.uid != 0 && daemon_is.uid != geteuid())) {
@@ -93,7 +72,7 @@ static int connect_to(const char *path)
 static size_t append(char *message, size_t used, const char *text)
 {
     size_t size = strlen(text) + 1;
-    if (used + size > LONGEST)
+    if (used > LONGEST || used + size > LONGEST)
         return LONGEST + 1;
     memcpy(message + used, text, size);
     return used + size;
@@ -103,7 +82,9 @@ static int send_request(const char *plugin, const char *self)
 {
     static char message[LONGEST];
     struct header header = {.magic = "CNIDcall", .build = BUILD};
-    size_t used = sizeof header;
+    const char *netns = getenv("CNI_NETNS");
+    struct stat found;
+    size_t used;
     union {
         struct cmsghdr head;
         char space[CMSG_SPACE(4 * sizeof(int))];
@@ -115,10 +96,13 @@ static int send_request(const char *plugin, const char *self)
 
     header.umask = (uint32_t)umask(0);
     umask((mode_t)header.umask);
+    if (netns && !stat(netns, &found)) {
+        header.netns[0] = found.st_dev;
+        header.netns[1] = found.st_ino;
+    }
     memcpy(message, &header, sizeof header);
-    used = append(message, used, plugin);
-    used = used > LONGEST ? used : append(message, used, self);
-    for (char **pair = environ; *pair && used <= LONGEST; pair++)
+    used = append(message, append(message, sizeof header, plugin), self);
+    for (char **pair = environ; *pair; pair++)
         used = append(message, used, *pair);
     if (used > LONGEST || descriptors[3] < 0)
         return -1;
@@ -127,79 +111,86 @@ static int send_request(const char *plugin, const char *self)
     control.head.cmsg_type = SCM_RIGHTS;
     control.head.cmsg_len = CMSG_LEN(sizeof descriptors);
     memcpy(CMSG_DATA(&control.head), descriptors, sizeof descriptors);
-    return sendmsg(connection, &whole, MSG_NOSIGNAL) == (ssize_t)used ? 0 : -1;
+    return sendmsg(connection, &whole, 0) == (ssize_t)used ? 0 : -1;
 }
 
-static int lost(const char *plugin, const char *command)
+/* Send GO. From then on signals are the call's, and one that comes meanwhile waits for that. */
+static int begin(void)
 {
-    char text[512];
-    int size = snprintf(text, sizeof text,
-                        "{\"cniVersion\":\"1.1.0\",\"code\":11,\"msg\":\"%s: the daemon cnid went away "
-                        "during %s, which may be half done: call DEL, then try again\"}\n",
-                        plugin, command);
-    write_all(text, (size_t)size);
-    return 1;
+    struct sigaction action = {.sa_handler = forward_signal, .sa_flags = SA_RESTART};
+    sigset_t before;
+    int sent;
+
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigprocmask(SIG_BLOCK, &action.sa_mask, &before);
+    sent = send(connection, "G", 1, 0) == 1;
+    if (sent) {
+        sigaction(SIGTERM, &action, NULL);
+        sigaction(SIGINT, &action, NULL);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return sent ? 0 : -1;
 }
 
 /* The exit status of a call that the daemon took, or RUN_COLD. */
 static int run_warm(const char *plugin, const char *self, const char *command)
 {
     const char *path = getenv("CNID_SOCKET");
-    struct sigaction action = {.sa_handler = forward_signal};
-    struct timeval forever = {0};
-    unsigned char answer[2];
+    unsigned char answer[2] = {0};
+    struct pollfd accepted = {.events = POLLIN};
     ssize_t size;
 
     if (!path)
         path = DEFAULT_SOCKET;
-    if (!*path || names_the_caller(getenv("CNI_NETNS")) || fcntl(0, F_GETFD) < 0 ||
-        fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
+    if (!*path || fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
         return RUN_COLD;
-    connection = connect_to(path);
+    accepted.fd = connection = connect_to(path);
     if (connection < 0)
         return RUN_COLD;
-    if (send_request(plugin, self) || recv(connection, answer, 1, 0) != 1 || answer[0] != 'A') {
-        close(connection);
+    if (send_request(plugin, self) || poll(&accepted, 1, ACCEPT_MS) != 1 ||
+        recv(connection, answer, 1, 0) != 1 || answer[0] != 'A' || begin()) {
+        close(connection); /* the call has not begun, and never will there */
         return RUN_COLD;
     }
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
-    if (send(connection, "G", 1, MSG_NOSIGNAL) != 1) {
-        signal(SIGTERM, SIG_DFL);
-        signal(SIGINT, SIG_DFL);
-        close(connection);
-        return RUN_COLD; /* the call had not begun */
-    }
-    do
+    do /* "Connection reset" says that a signal was not read any more; the answer comes after it. */
         size = recv(connection, answer, sizeof answer, 0);
-    while (size < 0 && errno == EINTR);
-    return size == 2 && answer[0] == 'D' ? answer[1] : lost(plugin, command);
+    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+    if (size == 2 && answer[0] == 'D')
+        return answer[1];
+    if (size == 1 && answer[0] == 'R')
+        return RUN_COLD; /* it was tired of waiting for GO */
+    printf("{\"cniVersion\":\"1.1.0\",\"code\":11,\"msg\":\"%s: the daemon cnid went away during %s, "
+           "which may be half done: %s\"}\n",
+           plugin, command, strcmp(command, "ADD") ? "call it again" : "call DEL, then try again");
+    return 1;
 }
 
 int main(int count, char **arguments)
 {
     static const char *const verbs[] = {"ADD", "DEL", "CHECK", "GC", "STATUS"};
-    const char *given = getenv("CNI_COMMAND"), *command = NULL, *plugin;
-    char self[PATH_MAX], cold[PATH_MAX + 64];
+    const char *given = getenv("CNI_COMMAND"), *plugin;
+    char self[PATH_MAX], cold[PATH_MAX + 64], *gone;
     ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
 
-    if (given && !strcmp(given, "VERSION"))
-        return write_all(VERSION_ANSWER, sizeof VERSION_ANSWER - 1) ? 1 : 0;
+    signal(SIGPIPE, SIG_IGN); /* as Python does */
+    if (given && !strcmp(given, "VERSION") && fputs(VERSION_ANSWER, stdout) >= 0 && !fflush(stdout))
+        return 0;
     if (size <= 0 || count < 1) {
         fputs("the plugin cannot find itself: is /proc mounted?\n", stderr);
         return 1;
     }
     self[size] = '\0';
-    for (size_t at = 0; given && at < sizeof verbs / sizeof *verbs; at++)
-        if (!strcmp(given, verbs[at]))
-            command = verbs[at];
+    gone = self + size - strlen(" (deleted)"); /* where an upgrade has just replaced the file */
+    if (gone > self && !strcmp(gone, " (deleted)"))
+        *gone = '\0';
     plugin = strrchr(self, '/') + 1; /* each name is a hard link or a copy of its own */
-    if (command) {
-        int status = run_warm(plugin, self, command);
-        if (status != RUN_COLD)
-            return status;
-    }
+    for (size_t at = 0; given && at < sizeof verbs / sizeof *verbs; at++)
+        if (!strcmp(given, verbs[at])) {
+            int status = run_warm(plugin, self, verbs[at]);
+            if (status != RUN_COLD)
+                return status;
+        }
     snprintf(cold, sizeof cold, "%.*s/pycni-lib-" BUILD "/pycni", (int)(plugin - self - 1), self);
     arguments[0] = self;
     execv(cold, arguments);

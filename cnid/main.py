@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import signal
 import socket
 import sys
 import time
 
 from cni import __version__
-from cnid import metrics, protocol
+from cnid import status, systemd
+from cnid.guard import Guard
 from cnid.journal import log
-from cnid.pool import Pool
+from cnid.listen import claim, listen_metrics, listen_unix
+from cnid.pool import Pool, open_descriptors
+from cnid.preload import preload
+from cnid.protocol import BUILD_LONGEST
 from cnid.server import Server
-from cnid.systemd import inherited_socket, notify, watchdog_seconds
-from hostnet.lock import Lock, LockTimeout
+from hostnet import nft
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cni.skel import Plugin
-    from cnid.tally import Status
 
 SOCKET = "/run/cni/cnid.sock"
 WORKERS = 8
 CALLS = 1000
-_BACKLOG = 1024
-_ANSWER_SECONDS = 5.0
 
 
 def main(
@@ -38,7 +38,7 @@ def main(
     asked = _parser().parse_args(arguments)
     path: str = asked.socket
     if asked.command == "status":
-        return _show_status(path, as_json=asked.json)
+        return status.show(path, as_json=asked.json)
     try:
         return _serve(plugins, build, asked, path)
     except (OSError, ValueError) as error:
@@ -47,115 +47,115 @@ def main(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cnid", description="Keeps CNI plugins warm.")
-    parser.add_argument("--version", action="version", version=f"cnid, pycni {__version__}")
     default = os.environ.get("CNID_SOCKET") or SOCKET
-    parser.add_argument("--socket", default=default, help=f"where launchers connect ({default})")
-    parser.add_argument("--workers", type=int, default=WORKERS, help="calls served at once")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=argparse.SUPPRESS,
+        help=f"where launchers connect ({default})",
+    )
+    parser = argparse.ArgumentParser(
+        prog="cnid", description="Keeps CNI plugins warm.", parents=[shared]
+    )
+    parser.set_defaults(socket=default)
+    parser.add_argument("--version", action="version", version=f"cnid, pycni {__version__}")
     parser.add_argument(
-        "--calls", type=int, default=CALLS, help="calls after which a worker is replaced"
+        "--workers", type=_count, default=WORKERS, help=f"calls served at once ({WORKERS})"
+    )
+    parser.add_argument(
+        "--calls",
+        type=_count,
+        default=CALLS,
+        help=f"calls after which a worker is replaced ({CALLS})",
     )
     parser.add_argument(
         "--metrics", metavar="ADDRESS", help="Prometheus at unix:PATH or 127.0.0.1:PORT"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    status = commands.add_parser("status", help="what a running daemon has done")
-    status.add_argument("--json", action="store_true", help="for programs")
+    asking = commands.add_parser("status", help="what a running daemon has done", parents=[shared])
+    asking.add_argument("--json", action="store_true", help="for programs")
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected at least 1")
+    return number
 
 
 def _serve(
     plugins: Mapping[str, Callable[[], Plugin]], build: str, asked: argparse.Namespace, path: str
 ) -> int:
-    for load in plugins.values():
-        load()
-    _import_the_rest()
-    lock = Lock(f"{path}.lock", seconds=0)
-    listener = inherited_socket()
+    if len(build) > BUILD_LONGEST:
+        raise ValueError(f"the build {build!r} has more than {BUILD_LONGEST} characters")
+    _open_standard_streams()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    listener = systemd.inherited_socket()
+    _import_all(plugins)
+    keep = open_descriptors() - ({listener.fileno()} if listener else set())
+    inherited = listener is not None
+    if listener is not None:
+        path = listener.getsockname()
+    claimed = claim(path)
     if listener is None:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        try:
-            lock.acquire()
-        except LockTimeout as error:
-            raise ValueError(f"another cnid serves {path}: {error}") from error
-        listener = _listen(path)
-    scrape = metrics.listen(asked.metrics) if asked.metrics else None
-    every = watchdog_seconds()
-    server = Server(
-        listener,
-        build,
-        lambda close: Pool(plugins, asked.workers, asked.calls, close),
-        metrics=scrape,
-        alive=(lambda: notify("WATCHDOG=1")) if every else (lambda: None),
-    )
-    log("serving", socket=path, build=build, workers=asked.workers)
-    notify("READY=1")
-    server.run()
-    notify("STOPPING=1")
-    lock.release()
+        listener = listen_unix(path, socket.SOCK_SEQPACKET)
+    try:
+        pool = Pool(plugins, asked.workers, asked.calls, keep)
+        pool.prepare()
+        scraped = listen_metrics(asked.metrics) if asked.metrics else None
+        alive = _Watchdog(systemd.watchdog_seconds())
+        server = Server(
+            listener,
+            build,
+            Guard(build, plugins),
+            pool,
+            metrics=scraped,
+            alive=alive,
+            tick=alive.every,
+        )
+        log("serving", socket=path, build=build, workers=asked.workers)
+        server.run(lambda: systemd.notify("READY=1"))
+        systemd.notify("STOPPING=1")
+    finally:
+        if not inherited:
+            os.unlink(path)
+        os.close(claimed)
     return 0
 
 
-def _import_the_rest() -> None:
-    """Modules that verbs import when they need them: here once, not in each worker."""
-    import traceback  # noqa: F401
+class _Watchdog:
+    """Tells systemd that the daemon lives, twice as often as it wants to hear it.
 
-    from cni import call, execute, ipam, wire  # noqa: F401
-    from hostnet import nft
+    every: seconds between the calls it needs.
+    """
 
+    def __init__(self, seconds: float) -> None:
+        self.every = seconds / 2 or 3600.0
+        self._wanted = seconds > 0
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if self._wanted and now >= self._next:
+            self._next = now + self.every / 2
+            systemd.notify("WATCHDOG=1")
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null where one is closed: 0, 1 and 2 are lent to calls and must be nothing else."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
+def _import_all(plugins: Mapping[str, Callable[[], Plugin]]) -> None:
+    """What any call may need: here once, and not in each worker."""
+    packages = {load().add.__module__.partition(".")[0] for load in plugins.values()}
+    for name, problem in preload(packages | {"cni", "hostnet"}).items():
+        log("cannot import beforehand", module=name, error=problem)
     try:
         nft.load()
     except OSError as error:
         log("plugins that need nftables will fail", error=str(error))
-
-
-def _listen(path: str) -> socket.socket:
-    """Bind the socket for its user only. The lock says that a file there is a dead daemon's."""
-    if os.path.exists(path):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(mask)
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _show_status(path: str, *, as_json: bool) -> int:
-    try:
-        found = ask_status(path)
-    except OSError as error:
-        sys.stderr.write(f"cnid: no daemon answers at {path}: {error.strerror or error}\n")
-        return 1
-    if as_json:
-        sys.stdout.write(json.dumps(found) + "\n")
-        return 0
-    busy = sum(one["busy"] for one in found["workers"])
-    started = time.strftime("%H:%M:%S", time.gmtime(found["uptime"]))
-    sys.stdout.write(
-        f"cnid {found['build']}, process {found['pid']}, up {started}: "
-        f"{len(found['workers'])} workers, {busy} busy, {found['waiting']} calls waiting, "
-        f"{found['refused']} refused, {found['lost']} lost\n\n"
-        f"{'plugin':<14}{'verb':<9}{'calls':>8}{'errors':>8}{'p50 ms':>9}{'p99 ms':>9}\n"
-    )
-    for row in found["calls"]:
-        sys.stdout.write(
-            f"{row['plugin']:<14}{row['verb']:<9}{row['calls']:>8}{row['errors']:>8}"
-            f"{row['p50']:>9.2f}{row['p99']:>9.2f}\n"
-        )
-    return 0
-
-
-def ask_status(path: str) -> Status:
-    """What the daemon at this socket says of itself. Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(_ANSWER_SECONDS)
-        connection.connect(path)
-        connection.send(protocol.STATUS_REQUEST)
-        answer = connection.recv(protocol.LONGEST)
-    if not answer:
-        raise ConnectionError("it closed the connection")
-    found: Status = json.loads(answer)
-    return found

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-import _socket
 import gc
 import os
+import resource
 import signal
 import socket
+import time
 
-from cnid import worker
 from cnid.worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cni.skel import Plugin
 
+_REST_SECONDS = 1.0
+"""What passes before the next fork when one failed, or made a worker that served nothing."""
+
 
 class Member:
-    """A worker as the daemon sees it: its process, the way to it, and whether it serves a call."""
+    """A worker as the daemon sees it: its process, the way to it, and whether it serves a call.
+
+    waited: seconds that the call it serves has waited for it.
+    """
 
     def __init__(self, pid: int, control: socket.socket) -> None:
         self.pid = pid
         self.control = control
         self.busy = False
         self.calls = 0
+        self.waited = 0.0
 
     def fileno(self) -> int:
         """For a selector: readable when it reports a call's end, or is gone."""
         return self.control.fileno()
 
-    def hand_over(self, message: bytes, descriptors: list[int]) -> None:
+    def hand_over(self, message: bytes, descriptors: list[int], waited: float) -> None:
         """Give it a call. Raises OSError where it is gone."""
         socket.send_fds(self.control, [message], descriptors)
         self.busy = True
         self.calls += 1
+        self.waited = waited
 
 
 class Pool:
     """A number of workers, always that many.
 
-    plugins: the bundle's. size: how many. calls: after how many a worker is worn out.
-    close: descriptors of the daemon's that no worker may keep, asked for at each fork.
+    plugins: the bundle's. size: how many. calls: after how many a worker is worn out. keep: the
+    descriptors that workers need; they close all others of the daemon's.
     """
 
     def __init__(
@@ -50,75 +58,106 @@ class Pool:
         plugins: Mapping[str, Callable[[], Plugin]],
         size: int,
         calls: int,
-        close: Callable[[], Iterable[int]],
+        keep: frozenset[int],
     ) -> None:
         self._plugins = plugins
         self._size = size
         self._calls = calls
-        self._close = close
-        self.members: dict[int, Member] = {}
-        gc.collect()
-        gc.freeze()  # what is there now is shared by all workers for as long as nobody touches it
+        self._keep = keep | {0, 1, 2}
+        self._not_before = 0.0
+        self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.members: list[Member] = []
 
-    def fill(self) -> list[Member]:
+    def prepare(self) -> None:
+        """Let the daemon have as many descriptors as it may, and its memory stay shared."""
+        _, most = self._limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        gc.collect()
+        gc.freeze()  # what no collector looks at, no worker copies
+
+    def fill(self) -> Iterator[Member]:
         """Fork what is missing; gives the new ones. Raises OSError where it cannot."""
-        made = []
-        while len(self.members) < self._size:
-            member = self._fork()
-            self.members[member.pid] = member
-            made.append(member)
-        return made
+        while len(self.members) < self._size and time.monotonic() >= self._not_before:
+            try:
+                member = self._fork()
+            except OSError:
+                self._rest()
+                raise
+            self.members.append(member)
+            yield member
 
     def idle(self) -> Member | None:
-        """A worker without a call; the one that served last, whose memory is warm, comes first."""
-        free = [member for member in self.members.values() if not member.busy]
+        """A worker without a call; the one that served most, whose memory is warm, comes first."""
+        free = [member for member in self.members if not member.busy]
         return max(free, key=lambda member: member.calls) if free else None
 
     def remove(self, member: Member) -> None:
         """Forget one that is gone or worn out."""
-        self.members.pop(member.pid, None)
+        self.members.remove(member)
         member.control.close()
+        if not member.calls:
+            self._rest()
+
+    def close(self) -> None:
+        """Let all end, and wait for those that serve nothing."""
+        for member in list(self.members):
+            self.remove(member)
+            if not member.busy:
+                try:
+                    os.waitpid(member.pid, 0)
+                except ChildProcessError:  # it had ended before
+                    pass
+
+    def _rest(self) -> None:
+        self._not_before = time.monotonic() + _REST_SECONDS
 
     def _fork(self) -> Member:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # No signal may find the child with the daemon's handlers.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(ours, theirs, mask)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
+        with theirs:
+            # No signal may find the child with the daemon's handlers.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    self._be_worker(theirs, mask)
+            except OSError:
+                ours.close()
+                raise
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return Member(pid, ours)
 
-    def _be_worker(
-        self, ours: socket.socket, theirs: socket.socket, mask: set[int | signal.Signals]
-    ) -> None:
+    def _be_worker(self, control: socket.socket, mask: set[int | signal.Signals]) -> None:
         """The child's life; never returns."""
         status = 1
         try:
+            gc.freeze()  # no socket of the daemon's may be finalised here: its number is another's
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            ours.close()
-            for member in self.members.values():
-                member.control.close()
-            for fd in self._close():
+            for fd in open_descriptors() - self._keep - {control.fileno()}:
                 os.close(fd)
-            worker.adopt_log()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            Worker(theirs, self._plugins, self._calls).run()
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._limit)
+            Worker(control, self._plugins, self._calls, mask).run()
             status = 0
         except BaseException:  # noqa: BLE001 - it must not come back into the daemon's code
             import traceback
 
-            os.write(worker.LOG, traceback.format_exc().encode(errors="replace"))
+            os.write(2, traceback.format_exc().encode(errors="replace"))
         finally:
             os._exit(status)
 
 
-def peer(connection: socket.socket) -> tuple[int, int]:
-    """(pid, uid) of who connected (unix(7), SO_PEERCRED)."""
-    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    pid, uid = (int.from_bytes(credentials[at : at + 4], "little", signed=True) for at in (0, 4))
-    return pid, uid
+def open_descriptors() -> frozenset[int]:
+    """Of this process."""
+    with os.scandir("/proc/self/fd") as entries:
+        numbers = {int(entry.name) for entry in entries}
+    return frozenset(fd for fd in numbers if _is_open(fd))
+
+
+def _is_open(fd: int) -> bool:
+    """Whether it still is: the one that listed the directory is not."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -5,13 +5,14 @@ One SOCK_SEQPACKET connection a call, so a message is whole or not there at all:
     launcher  request, with the descriptors of stdin, stdout, stderr and the working directory
     daemon    ACCEPTED, or REFUSED: then the launcher executes the cold plugin
     launcher  GO
-    daemon    DONE and the exit status
-    launcher  at any time after GO: STOP, for SIGTERM or SIGINT; to go away says the same
+    daemon    DONE and the exit status, or REFUSED where GO came too late
+    launcher  at any time after GO: STOP and SIGTERM's or SIGINT's number; to go away says the same
 """
 
 from __future__ import annotations
 
 import _socket
+import os
 import struct
 
 from cni.record import record
@@ -28,7 +29,8 @@ DONE = b"D"
 STATUS_REQUEST = b"CNIDstat"
 
 REQUEST_MAGIC = b"CNIDcall"
-_HEADER = struct.Struct("=8s16sI")  # magic, build, umask
+_HEADER = struct.Struct("=8s16sIQQ")  # magic, build, umask, CNI_NETNS's device and inode
+BUILD_LONGEST = 16
 DESCRIPTORS = 4
 """stdin, stdout, stderr, working directory."""
 LONGEST = 200_000
@@ -43,15 +45,26 @@ class ProtocolError(Exception):
 class Request:
     """A call as the launcher hands it over.
 
-    build: of the launcher, as the bundle names its library directory. plugin: the name it was
-    called by. executable: the launcher's own path. environ: the whole environment of the caller.
+    build: of the launcher, as the bundle names its library directory. netns: `identity` of
+    CNI_NETNS as the caller sees it. plugin: the name it was called by. executable: the launcher's
+    own path. environ: the whole environment of the caller.
     """
 
     build: str
     umask: int
+    netns: tuple[int, int]
     plugin: str
     executable: str
     environ: dict[str, str]
+
+
+def identity(path: str) -> tuple[int, int]:
+    """(device, inode) of what is at a path; zeros where nothing is."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def receive(control: socket, descriptors: int) -> tuple[bytes, list[int]]:
@@ -70,20 +83,25 @@ def receive(control: socket, descriptors: int) -> tuple[bytes, list[int]]:
 def parse_request(message: bytes) -> Request:
     """Raises ProtocolError for anything but a whole request."""
     if len(message) < _HEADER.size or not message.startswith(REQUEST_MAGIC):
-        raise ProtocolError("not a request")
-    _, build, umask = _HEADER.unpack_from(message)
+        raise ProtocolError("it is not a request")
+    if len(message) > LONGEST:
+        raise ProtocolError("the request is too long")
+    _, build, umask, device, inode = _HEADER.unpack_from(message)
     body = message[_HEADER.size :]
     if not body.endswith(b"\0"):
-        raise ProtocolError("a request that is cut off")
-    plugin, executable, *pairs = [*_text(body[:-1]).split("\0"), ""]
+        raise ProtocolError("the request is cut off")
+    # Decoded as os.environ is.
+    plugin, executable, *pairs = [*os.fsdecode(body[:-1]).split("\0"), ""]
     environ: dict[str, str] = {}
-    for pair in filter(None, pairs):
+    for pair in pairs:
         name, equals, value = pair.partition("=")
         if equals:
             environ.setdefault(name, value)  # as getenv(3): the first of a repeated name counts
     if not plugin or not executable:
-        raise ProtocolError("a request without a plugin")
-    return Request(_text(build.rstrip(b"\0")), umask & 0o777, plugin, executable, environ)
+        raise ProtocolError("the request names no plugin")
+    build_name = os.fsdecode(build.rstrip(b"\0"))
+    netns = device, inode
+    return Request(build_name, umask & 0o777, netns, plugin, executable, environ)
 
 
 def format_request(request: Request) -> bytes:
@@ -91,13 +109,5 @@ def format_request(request: Request) -> bytes:
     words = [request.plugin, request.executable]
     words += (f"{name}={value}" for name, value in request.environ.items())
     body = "\0".join(words) + "\0"
-    head = _HEADER.pack(REQUEST_MAGIC, _bytes(request.build)[:16], request.umask)
-    return head + _bytes(body)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")  # as os.environ
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    head = _HEADER.pack(REQUEST_MAGIC, os.fsencode(request.build), request.umask, *request.netns)
+    return head + os.fsencode(body)

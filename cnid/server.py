@@ -1,8 +1,8 @@
 """The daemon's loop: take requests, check who asks, hand them to workers, count what they did.
 
-It does no plugin's work itself, so nothing a call does can stop it; whatever a client sends or
-leaves out, it costs one descriptor for a few seconds. A request it will not take is answered with
-REFUSED, and the launcher executes the cold plugin.
+It does no plugin's work itself, so nothing a call does can stop it; and it waits for nobody:
+whatever a client sends or leaves out costs one descriptor for a few seconds. A request it will not
+take is answered with REFUSED, and the launcher executes the cold plugin.
 """
 
 from __future__ import annotations
@@ -16,29 +16,24 @@ import time
 from collections import deque
 from functools import partial
 
-from cni import jsontext
-from cnid import protocol
+from cnid import protocol, report
 from cnid.journal import log
-from cnid.metrics import respond
-from cnid.pool import peer
-from cnid.protocol import ProtocolError
 from cnid.tally import Tally
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    from cnid.guard import Guard
     from cnid.pool import Member, Pool
     from cnid.tally import Status
-
-    Handler = Callable[[], None]
 
 SILENT_SECONDS = 5.0
 """How long a connection may take to say what it wants."""
 STOP_SECONDS = 30.0
 """How long calls under way may go on after SIGTERM."""
 _TICK = 1.0
-_NAMESPACES = ("net", "mnt", "user")
+_PAUSE_SECONDS = 0.1
 _MOST_WAITING = 1024
 
 
@@ -49,6 +44,15 @@ class _Waiting:
         self.connection = connection
         self.message = message
         self.descriptors = descriptors
+        self.since = time.monotonic()
+
+    def answer(self, message: bytes) -> None:
+        """Send the one message that the client waits for, and close."""
+        try:
+            self.connection.send(message)
+        except OSError:  # it went away, or does not read: its loss
+            pass
+        self.close()
 
     def close(self) -> None:
         self.connection.close()
@@ -59,66 +63,68 @@ class _Waiting:
 class Server:
     """The daemon. listener: bound and listening, SOCK_SEQPACKET. build: what it is a build of.
 
-    make_pool: makes the workers' pool, given a function that tells which descriptors are the
-    daemon's own. metrics: a listening stream socket for Prometheus, or None. alive: called about
-    every second.
+    metrics: a listening stream socket for Prometheus, or None. alive: called every `tick` seconds
+    and with every event.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         build: str,
-        make_pool: Callable[[Callable[[], Iterable[int]]], Pool],
+        guard: Guard,
+        pool: Pool,
+        *,
         metrics: socket.socket | None = None,
         alive: Callable[[], None] = lambda: None,
+        tick: float = _TICK,
     ) -> None:
         self._listener = listener
         self._build = build
+        self._guard = guard
+        self._pool = pool
         self._metrics = metrics
         self._alive = alive
+        self._every = min(tick, _TICK)
         self._started = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._silent: dict[socket.socket, float] = {}
         self._waiting: deque[_Waiting] = deque()
         self._tally = Tally()
+        self._paused: list[tuple[float, Callable[[], None]]] = []
         self._stopping = 0.0
-        self._own = [os.stat(f"/proc/self/ns/{kind}") for kind in _NAMESPACES]
         self._signals, self._signalled = socket.socketpair()
-        for one in (listener, self._signals, self._signalled):
-            one.setblocking(False)
-        self._pool = make_pool(self._descriptors)
+        for one in (listener, metrics, self._signals, self._signalled):
+            if one is not None:
+                one.setblocking(False)
 
-    def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then let the calls under way end."""
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT, then let the calls under way end.
+
+        ready: called when the workers are there.
+        """
         signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # the wake-up descriptor tells
         self._watch(self._signals, self._on_signal)
-        self._watch(self._listener, self._on_connect)
+        self._accept(self._listener, self._on_request)
         if self._metrics is not None:
-            self._watch(self._metrics, self._on_scrape)
+            self._accept(self._metrics, self._on_scrape)
         self._refill()
+        ready()
         while not self._is_over():
-            for key, _ in self._selector.select(_TICK):
-                handler: Handler = key.data
-                handler()
+            for key, _ in self._selector.select(_PAUSE_SECONDS if self._paused else self._every):
+                # Unless what another handler has just done has closed it.
+                if self._selector.get_map().get(key.fd) is key:
+                    handler: Callable[[], None] = key.data
+                    handler()
             self._tick()
-        for member in list(self._pool.members.values()):
-            self._pool.remove(member)
+        self._pool.close()
 
-    def _watch(self, what: socket.socket | Member, handler: Handler) -> None:
+    def _watch(self, what: socket.socket | Member, handler: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, handler)
 
-    def _descriptors(self) -> list[int]:
-        """What is the daemon's own, and no worker's."""
-        sockets = [self._listener, self._signals, self._signalled, *self._silent]
-        if self._metrics is not None:
-            sockets.append(self._metrics)
-        found = [one.fileno() for one in sockets]
-        for waiting in self._waiting:
-            found += [waiting.connection.fileno(), *waiting.descriptors]
-        selector = getattr(self._selector, "fileno", None)
-        return [*found, selector()] if selector else found
+    def _accept(self, listener: socket.socket, handler: Callable[[socket.socket], None]) -> None:
+        self._watch(listener, partial(self._on_connect, listener, handler))
 
     # ---- what happens
 
@@ -126,48 +132,56 @@ class Server:
         numbers = self._signals.recv(4096)
         if self._stopping or not {signal.SIGTERM, signal.SIGINT} & set(numbers):
             return
+        log("stopping", calls=sum(member.busy for member in self._pool.members))
         self._stopping = time.monotonic() + STOP_SECONDS
-        self._selector.unregister(self._listener)
-        self._listener.close()  # who connects from now on runs cold
+        for one in (self._listener, self._metrics):  # who connects from now on runs cold
+            if one is not None:
+                self._ignore(one)
+                one.close()
         for one in [*self._silent]:
             self._forget(one)
         for waiting in self._waiting:
-            self._refuse(waiting.connection, "the daemon stops")
-            waiting.close()
+            self._refuse(waiting, "the daemon stops")
         self._waiting.clear()
 
     def _is_over(self) -> bool:
         if not self._stopping:
             return False
-        busy = any(member.busy for member in self._pool.members.values())
+        busy = any(member.busy for member in self._pool.members)
         return not busy or time.monotonic() > self._stopping
 
-    def _on_connect(self) -> None:
+    def _on_connect(
+        self, listener: socket.socket, handler: Callable[[socket.socket], None]
+    ) -> None:
         try:
-            connection, _ = self._listener.accept()
-        except BlockingIOError:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
             return
-        except OSError as error:
-            # No descriptor is left. Connections wait in the queue, and run cold when tired of it.
+        except OSError as error:  # no descriptor is left
             log("cannot accept", error=str(error))
-            self._forget_the_oldest()
+            for oldest in self._silent:
+                self._forget(oldest)
+                return
+            # Who connects waits in the kernel's queue meanwhile, and runs cold when tired of it.
+            self._ignore(listener)
+            resume = time.monotonic() + _PAUSE_SECONDS
+            self._paused.append((resume, partial(self._accept, listener, handler)))
             return
         connection.setblocking(False)
         self._silent[connection] = time.monotonic() + SILENT_SECONDS
-        self._watch(connection, partial(self._on_request, connection))
-
-    def _forget_the_oldest(self) -> None:
-        for connection in self._silent:
-            self._forget(connection)
-            return
+        self._watch(connection, partial(handler, connection))
 
     def _forget(self, connection: socket.socket) -> None:
         self._release(connection)
         connection.close()
 
     def _release(self, connection: socket.socket) -> None:
-        self._selector.unregister(connection)
+        self._ignore(connection)
         self._silent.pop(connection, None)
+
+    def _ignore(self, what: socket.socket | Member) -> None:
+        if what in self._selector.get_map():
+            self._selector.unregister(what)
 
     def _on_request(self, connection: socket.socket) -> None:
         try:
@@ -180,93 +194,78 @@ class Server:
         self._release(connection)
         request = _Waiting(connection, message, descriptors)
         if message == protocol.STATUS_REQUEST:
-            self._send(connection, json.dumps(self.status()).encode())
-        elif problem := self._problem(request):
-            self._tally.refused += 1
-            self._refuse(connection, problem)
+            request.answer(json.dumps(self.status()).encode())
+        elif problem := self._guard.problem(message, len(descriptors), connection):
+            self._refuse(request, problem)
+        elif len(self._waiting) >= _MOST_WAITING:
+            self._refuse(request, "too many wait already")
         else:
             self._waiting.append(request)
             self._dispatch()
-            return
-        request.close()
 
-    def _problem(self, request: _Waiting) -> str:
-        """Why the request is not for us; empty if it is."""
-        if not request.message:
-            return "it said nothing"
-        if len(request.descriptors) != protocol.DESCRIPTORS:
-            return f"{len(request.descriptors)} descriptors came with it"
-        if len(self._waiting) >= _MOST_WAITING:
-            return "too many wait already"
-        try:
-            asked = protocol.parse_request(request.message)
-        except ProtocolError as error:
-            return str(error)
-        if asked.build != self._build:
-            return f"it is of build {asked.build}, the daemon of {self._build}"
-        return self._peer_problem(*peer(request.connection))
-
-    def _peer_problem(self, pid: int, uid: int) -> str:
-        if uid not in (0, os.geteuid()):
-            return f"it is of user {uid}"
-        for kind, own in zip(_NAMESPACES, self._own, strict=True):
-            try:
-                theirs = os.stat(f"/proc/{pid}/ns/{kind}")
-            except OSError as error:
-                return f"its {kind} namespace is unknown: {error.strerror}"
-            if not os.path.samestat(own, theirs):
-                return f"it is in another {kind} namespace"
-        return ""
-
-    def _refuse(self, connection: socket.socket, why: str) -> None:
+    def _refuse(self, request: _Waiting, why: str) -> None:
+        self._tally.refused += 1
         log("refused", why=why)
-        self._send(connection, protocol.REFUSED)
+        request.answer(protocol.REFUSED)
 
-    @staticmethod
-    def _send(connection: socket.socket, message: bytes) -> None:
-        try:
-            connection.send(message)
-        except OSError:  # it went away, or does not read: its loss
-            pass
+    def _on_scrape(self, connection: socket.socket) -> None:
+        """Answer a scrape, whatever it asks for."""
+        self._release(connection)
+        workers = self._pool.members
+        busy = sum(member.busy for member in workers)
+        body = self._tally.as_prometheus(len(workers), busy, len(self._waiting)).encode()
+        head = (
+            "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        with connection:
+            try:
+                connection.recv(65536)
+                # So much fits into the socket's buffer, or the scrape is cut short: see the head.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(body))
+                connection.send(head.encode() + body)
+            except OSError:  # it went away
+                pass
+
+    # ---- workers
 
     def _dispatch(self) -> None:
         while self._waiting and (member := self._pool.idle()):
             request = self._waiting.popleft()
             descriptors = [request.connection.fileno(), *request.descriptors]
+            waited = time.monotonic() - request.since
             try:
-                member.hand_over(request.message, descriptors)
+                member.hand_over(request.message, descriptors, waited)
             except OSError as error:
-                # The call has not begun: the launcher sees the connection end and runs cold.
-                log("worker is gone", pid=member.pid, error=str(error))
+                self._refuse(request, f"worker {member.pid} is gone: {error.strerror}")
                 self._lose(member)
-            finally:
+            else:
                 request.close()
 
     def _on_report(self, member: Member) -> None:
         try:
-            report = member.control.recv(protocol.LONGEST)
-        except OSError:
-            report = b""
-        if not report:
+            done = report.loads(member.control.recv(protocol.LONGEST))
+        except (OSError, ValueError):
             if member.busy:
                 self._tally.lost += 1
                 log("worker died during a call", pid=member.pid)
             self._lose(member)
             return
         member.busy = False
-        record = jsontext.loads(report.decode())
-        assert isinstance(record, dict)
-        if record.pop("last", False):
-            self._lose(member)
-        if "dropped" in record:
-            log("dropped", why=record["dropped"])
+        if done.pop("strayed", False):
+            log("worker left the host's network namespace", pid=member.pid)
+        last = done.pop("last", False)
+        if "dropped" in done:
+            log("dropped", why=done["dropped"])
         else:
-            self._tally.count(record)
-            log("call", **record)
+            self._tally.count(done, member.waited)
+            log("call", **done, waited=round(member.waited, 6), worker=member.pid)
+        if last:
+            self._lose(member)
         self._dispatch()
 
     def _lose(self, member: Member) -> None:
-        self._selector.unregister(member)
+        self._ignore(member)
         self._pool.remove(member)
         self._refill()
 
@@ -274,18 +273,10 @@ class Server:
         if self._stopping:
             return
         try:
-            fresh = self._pool.fill()
+            for member in self._pool.fill():
+                self._watch(member, partial(self._on_report, member))
         except OSError as error:
-            log("cannot fork a worker", error=str(error))  # the next tick tries again
-            return
-        for member in fresh:
-            self._watch(member, partial(self._on_report, member))
-
-    def _on_scrape(self) -> None:
-        assert self._metrics is not None
-        members = self._pool.members.values()
-        busy = sum(member.busy for member in members)
-        respond(self._metrics, self._tally.as_prometheus(len(members), busy))
+            log("cannot fork a worker", error=str(error))  # a later tick tries again
 
     def _tick(self) -> None:
         """What time brings: silent connections to drop, children to bury, workers to replace."""
@@ -298,6 +289,8 @@ class Server:
                     break
             except ChildProcessError:
                 break
+        while self._paused and self._paused[0][0] <= now and not self._stopping:
+            self._paused.pop(0)[1]()
         self._refill()
         self._dispatch()
         self._alive()
@@ -313,7 +306,7 @@ class Server:
             "lost": self._tally.lost,
             "workers": [
                 {"pid": member.pid, "busy": member.busy, "calls": member.calls}
-                for member in self._pool.members.values()
+                for member in self._pool.members
             ],
             "calls": self._tally.rows(),
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
-_FIRST = 3  # SD_LISTEN_FDS_START
+FIRST = 3  # SD_LISTEN_FDS_START
 
 
 def notify(state: str) -> None:
@@ -20,7 +20,7 @@ def notify(state: str) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
-            sock.sendto(state.encode(), address)
+            sock.sendto(state.encode(), socket.MSG_DONTWAIT, address)
         except OSError:
             pass
 
@@ -28,16 +28,23 @@ def notify(state: str) -> None:
 def inherited_socket() -> socket.socket | None:
     """The listening socket of socket activation; None where there is none.
 
-    Raises ValueError for a socket of another kind.
+    Raises ValueError for more than one, or for a socket of another kind.
     """
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return None
+    count = os.environ.get("LISTEN_FDS", "")
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    os.set_inheritable(_FIRST, False)
-    found = socket.socket(fileno=_FIRST)
-    if found.family != socket.AF_UNIX or found.type != socket.SOCK_SEQPACKET:
-        raise ValueError("the socket unit must say ListenSequentialPacket=PATH")
+    if count != "1":
+        raise ValueError(f"LISTEN_FDS: found {count!r}, expected one socket from the socket unit")
+    os.set_inheritable(FIRST, False)
+    found = socket.socket(fileno=FIRST)
+    if (
+        found.family != socket.AF_UNIX
+        or found.type != socket.SOCK_SEQPACKET
+        or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ):
+        raise ValueError("the socket unit must say ListenSequentialPacket=PATH and Accept=no")
     return found
 
 
@@ -45,4 +52,4 @@ def watchdog_seconds() -> float:
     """How often systemd wants a sign of life; 0 for never."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
-    return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    return int(os.environ.get("WATCHDOG_USEC") or "0") / 1e6

@@ -81,13 +81,14 @@ class Tally:
         self.refused = 0
         self.lost = 0
 
-    def count(self, record: dict[str, JsonValue]) -> None:
-        """Count a call from a worker's record of it."""
-        verb = str(record["verb"])
-        key = str(record["plugin"]), verb if verb in COMMANDS else "other"
-        seconds = record["seconds"]
-        assert isinstance(seconds, float)
-        self.series.setdefault(key, Series()).add(seconds, bool(record["status"]))
+    def count(self, report: dict[str, JsonValue], waited: float) -> None:
+        """Count a call from a worker's report of it. waited: seconds before the worker had it."""
+        verb = str(report["verb"])
+        key = str(report["plugin"]), verb if verb in COMMANDS else "other"
+        seconds = report["seconds"]
+        if isinstance(seconds, (int, float)):
+            one = self.series.setdefault(key, Series())
+            one.add(seconds + waited, bool(report["status"]))
 
     def rows(self) -> list[Row]:
         """A row for each plugin and verb."""
@@ -103,7 +104,7 @@ class Tally:
             for (plugin, verb), one in sorted(self.series.items())
         ]
 
-    def as_prometheus(self, workers: int, busy: int) -> str:
+    def as_prometheus(self, workers: int, busy: int, waiting: int) -> str:
         """The text exposition format, version 0.0.4."""
         lines = [
             "# HELP cnid_workers Workers of the daemon.",
@@ -112,6 +113,9 @@ class Tally:
             "# HELP cnid_workers_busy Workers that serve a call now.",
             "# TYPE cnid_workers_busy gauge",
             f"cnid_workers_busy {busy}",
+            "# HELP cnid_waiting Requests that wait for a worker now.",
+            "# TYPE cnid_waiting gauge",
+            f"cnid_waiting {waiting}",
             "# HELP cnid_refused_total Requests that were turned away and ran cold.",
             "# TYPE cnid_refused_total counter",
             f"cnid_refused_total {self.refused}",

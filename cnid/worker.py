@@ -1,218 +1,149 @@
 """A worker: a forked copy of the daemon that serves one call at a time.
 
 The call gets everything the cold executable would have: its stdin, stdout and stderr are the
-process's own for its length, likewise umask and working directory. A caller that goes away, or
-asks to stop, is a SIGTERM to this process: the kernel sends it when the connection becomes
-readable (fcntl(2), F_SETSIG), so nobody has to watch while the call runs.
+process's own for its length, likewise umask and working directory. Only its caller can stop it
+(see `caller`): systemd, for one, may send SIGTERM to every process of a unit that it stops, and
+the calls under way are to end in order.
 """
 
 from __future__ import annotations
 
 import fcntl
-import io
 import os
-import select
 import signal
+import socket
 import time
 
-from cni import jsontext, skel
+from cni import skel
 from cni.bundle import Bundle
-from cnid import protocol
+from cnid import protocol, report
+from cnid.caller import Caller, await_go, pass_signals
 from cnid.protocol import ProtocolError
+from cnid.streams import Stdin, Stdout, lend_stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from socket import socket
 
-    from cni.jsonvalue import JsonValue
     from cni.skel import Plugin
+    from cnid.protocol import Request
+    from cnid.report import Report
 
 GO_SECONDS = 2.0
 """How long a launcher may think between ACCEPTED and GO; it takes microseconds."""
-_F_SETSIG = 10  # asm-generic/fcntl.h
-_SHOWN = 400
+_NETNS = "/proc/thread-self/ns/net"
 
 
 class Worker:
     """Serves what the daemon hands it over `control` until there is no more, or it is worn out.
 
-    plugins: the bundle's. calls: how many it serves before a fresh one takes its place.
+    Takes over the process: its session, its signals, its stderr. plugins: the bundle's. calls: how
+    many it serves before a fresh one takes its place. mask: the signals that are blocked.
     """
 
     def __init__(
-        self, control: socket, plugins: Mapping[str, Callable[[], Plugin]], calls: int
+        self,
+        control: socket.socket,
+        plugins: Mapping[str, Callable[[], Plugin]],
+        calls: int,
+        mask: set[int | signal.Signals],
     ) -> None:
         self._control = control
         self._plugins = plugins
         self._left = calls
+        self._mask = mask
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._log = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)  # 2 is lent to the calls
+        self._home = protocol.identity(_NETNS)
+        self._caller: Caller | None = None
+        os.setsid()  # no terminal of the daemon's is the calls' affair, nor its ^C
+        lend_stderr()
+        signal.signal(signal.SIGIO, self._on_io)
+        self._leave()
 
     def run(self) -> None:
         """Serve until the daemon is gone or the worker is worn out."""
         while self._left > 0:
             message, descriptors = protocol.receive(self._control, protocol.DESCRIPTORS + 1)
-            if not message and not descriptors:
+            if not message:
                 return
             self._left -= 1
-            report = self._serve(message, descriptors)
-            report["last"] = self._left <= 0
-            self._control.send(jsontext.dumps(report).encode())
+            done: Report = {"dropped": "no descriptor was left"}
+            if len(descriptors) == protocol.DESCRIPTORS + 1:
+                done = self._serve(message, descriptors)
+            if protocol.identity(_NETNS) != self._home:
+                # A defect of a plugin's, and the end of this worker: the host is elsewhere.
+                done["strayed"] = True
+                self._left = 0
+            done["last"] = self._left <= 0
+            try:
+                self._control.send(report.dumps(done))
+            except OSError:  # the daemon is gone
+                return
 
-    def _serve(self, message: bytes, descriptors: list[int]) -> dict[str, JsonValue]:
-        """One call; gives the record of it for the daemon's log and counters."""
+    def _serve(self, message: bytes, descriptors: list[int]) -> Report:
+        """One call; gives the report of it."""
         start = time.monotonic()
-        connection = descriptors[0]
+        with socket.socket(fileno=descriptors[0]) as connection:
+            try:
+                request = protocol.parse_request(message)
+                stdin, stdout = self._adopt(request, descriptors[1:])
+                connection.send(protocol.ACCEPTED)
+                if not await_go(connection, GO_SECONDS):
+                    raise ProtocolError("the caller did not let the call begin")
+            except (ProtocolError, OSError) as error:
+                self._leave()
+                _tell(connection, protocol.REFUSED)
+                return {"dropped": str(error)}
+            self._caller = Caller(connection)
+            bundle = Bundle(self._plugins, request.executable)
+            status = skel.serve(
+                request.plugin,
+                bundle,
+                request.environ,
+                stdin,
+                stdout,
+                obey=self._caller.watch,
+            )
+            self._caller.ignore()
+            self._leave()  # first, since what a process has is given up when its end is heard of
+            _tell(connection, protocol.DONE + bytes([status & 0xFF]))
+        seconds = time.monotonic() - start
+        return report.of_call(request, stdin.seen, stdout.seen, status, seconds)
+
+    def _adopt(self, request: Request, descriptors: list[int]) -> tuple[Stdin, Stdout]:
+        """Take on what is the caller's. Raises OSError, ProtocolError where it cannot be done."""
+        *streams, directory = descriptors
         try:
-            request = protocol.parse_request(message)
-            _send(connection, protocol.ACCEPTED)
-            if not _hears_go(connection):
-                return {"dropped": "the caller went away before the call began"}
-            call = _Call(request, self._plugins, descriptors)
-            status = call.run()
-            _send(connection, protocol.DONE + bytes([status & 0xFF]))
-        except ProtocolError as error:
-            return {"dropped": str(error)}
+            for number, fd in enumerate(streams):
+                os.dup2(fd, number)
+            os.fchdir(directory)
         finally:
-            self._leave()
             for fd in descriptors:
                 os.close(fd)
-        return call.record(status, time.monotonic() - start)
+        os.umask(request.umask)
+        netns = request.environ.get("CNI_NETNS")
+        if netns and protocol.identity(netns) != request.netns:
+            raise ProtocolError("CNI_NETNS is another file when the caller opens it")
+        return Stdin(), Stdout()
 
     def _leave(self) -> None:
-        """Give up what belonged to the caller."""
-        for fd in (0, 1, 2):
-            os.dup2(self._null if fd < 2 else LOG, fd)
+        """Give up what belonged to the caller, and whatever a plugin may have left changed."""
+        self._caller = None
+        for number, fd in enumerate((self._null, self._null, self._log)):
+            os.dup2(fd, number)
         os.chdir("/")
         os.umask(0o022)
+        pass_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _on_io(self, *_: object) -> None:
+        if self._caller is not None:
+            self._caller.hear()
 
 
-LOG = 2
-"""The daemon's own stderr; `adopt_log` moves it out of the way of the calls'."""
-
-
-def adopt_log() -> None:
-    """Keep the daemon's stderr under another number, since 2 is lent to the calls."""
-    global LOG
-    LOG = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)
-
-
-class _Call:
-    """A call under way."""
-
-    def __init__(
-        self,
-        request: protocol.Request,
-        plugins: Mapping[str, Callable[[], Plugin]],
-        descriptors: list[int],
-    ) -> None:
-        self._request = request
-        self._plugins = plugins
-        self._connection, self._stdin, self._stdout, self._stderr, self._cwd = descriptors
-        self._config = b""
-        self._output = b""
-
-    def run(self) -> int:
-        """Serve it through the door; the exit status."""
-        os.dup2(self._stdin, 0)
-        os.dup2(self._stdout, 1)
-        os.dup2(self._stderr, 2)
-        os.fchdir(self._cwd)
-        os.umask(self._request.umask)
-        bundle = Bundle(self._plugins, self._request.executable)
-        stdin, stdout = _Stdin(0, closefd=False), _Stdout(1, "wb", closefd=False)
-        try:
-            skel.obey_signals()
-            _signal_when_readable(self._connection)
-            return skel.serve(self._request.plugin, bundle, self._request.environ, stdin, stdout)
-        except skel.Terminated:  # before anything had begun
-            return 1
-        finally:
-            # First, or the caller's leaving after DONE would count as a wish to stop.
-            _signal_never(self._connection)
-            skel.ignore_signals()
-            self._config, self._output = stdin.seen, stdout.seen
-
-    def record(self, status: int, seconds: float) -> dict[str, JsonValue]:
-        """What the log and the counters want to know of it."""
-        environ = self._request.environ
-        found: dict[str, JsonValue] = {
-            "plugin": self._request.plugin,
-            "verb": environ.get("CNI_COMMAND", ""),
-            "network": self._network(),
-            "container": environ.get("CNI_CONTAINERID", ""),
-            "ifname": environ.get("CNI_IFNAME", ""),
-            "seconds": seconds,
-            "status": status,
-        }
-        if "TRACEPARENT" in environ:
-            found["traceparent"] = environ["TRACEPARENT"]
-        if status:
-            found["error"] = self._output.decode(errors="replace").strip()[:_SHOWN]
-        return found
-
-    def _network(self) -> str:
-        try:
-            config = jsontext.loads(self._config.decode())
-        except (ValueError, RecursionError):
-            return ""
-        name = config.get("name") if isinstance(config, dict) else None
-        return name if isinstance(name, str) else ""
-
-
-class _Stdin(io.FileIO):
-    """The caller's stdin, of which a copy is kept for the log."""
-
-    seen = b""
-
-    def read(self, size: int | None = -1) -> bytes:
-        """As for a buffered file: until the end, or `size` bytes."""
-        chunks = []
-        left = float("inf") if size is None or size < 0 else size
-        while left > 0 and (chunk := super().read(int(min(left, 1 << 20)))):
-            chunks.append(chunk)
-            left -= len(chunk)
-        self.seen = b"".join(chunks)
-        return self.seen
-
-
-class _Stdout(io.FileIO):
-    """The caller's stdout, likewise."""
-
-    seen = b""
-
-    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
-        """As FileIO's."""
-        written = super().write(data)
-        self.seen += bytes(data[:written])
-        return written
-
-
-def _send(connection: int, message: bytes) -> None:
+def _tell(connection: socket.socket, message: bytes) -> None:
     try:
-        os.write(connection, message)
-    except OSError as error:
-        raise ProtocolError(f"the caller went away: {error.strerror}") from error
-
-
-def _hears_go(connection: int) -> bool:
-    ready, _, _ = select.select([connection], [], [], GO_SECONDS)
-    try:
-        return bool(ready) and os.read(connection, 16) == protocol.GO
-    except OSError:
-        return False
-
-
-def _signal_when_readable(connection: int) -> None:
-    fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(connection, _F_SETSIG, signal.SIGTERM)
-    flags = fcntl.fcntl(connection, fcntl.F_GETFL)
-    fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # What came before the kernel was asked to tell.
-    if select.select([connection], [], [], 0)[0]:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _signal_never(connection: int) -> None:
-    flags = fcntl.fcntl(connection, fcntl.F_GETFL)
-    fcntl.fcntl(connection, fcntl.F_SETFL, flags & ~os.O_ASYNC)
+        connection.send(message)
+    except OSError:  # it is gone
+        pass
