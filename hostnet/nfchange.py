@@ -21,9 +21,8 @@ from hostnet.netlink import (
     attr_be32,
     attr_str,
     nested,
-    parse,
 )
-from hostnet.nfelement import DELSETELEM, INET, LIST_ELEMENTS, NEWSETELEM
+from hostnet.nfelement import DELSETELEM, INET, LIST_ELEMENTS, NEWSETELEM, generation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +39,10 @@ BATCH_GENID = 1
 NEWCHAIN = 0xA03
 DELCHAIN = 0xA05
 DELRULE = 0xA08
-GETGEN = 0xA10
 CHAIN_TABLE = 1
 CHAIN_NAME = 3
 RULE_TABLE = 1
 RULE_CHAIN = 2
-GEN_ID = 1
 
 WAIT_SECONDS = 10.0
 _BATCH = struct.pack("!BBH", 0, 0, 0xA)
@@ -153,15 +150,6 @@ def _make_room(nl: Netlink, size: int) -> None:
         sock.setsockopt(_socket.SOL_SOCKET, _SO_SNDBUFFORCE, size)
     finally:
         sock.detach()
-
-
-def generation(nl: Netlink) -> int:
-    """The number of the ruleset's present state; `nl` is of NETLINK_NETFILTER.
-
-    Raises NetlinkError, EINVAL where the kernel has no nftables, EPERM without CAP_NET_ADMIN.
-    """
-    answers = nl.request(GETGEN, INET, 0, "read the generation of the nftables ruleset")
-    return int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
 
 
 def change(

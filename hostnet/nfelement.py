@@ -33,6 +33,8 @@ NFPROTO_IPV6 = 10
 NEWSETELEM = 0xA0C
 GETSETELEM = 0xA0D
 DELSETELEM = 0xA0E
+GETGEN = 0xA10
+GEN_ID = 1
 LIST_TABLE = 1
 LIST_SET = 2
 LIST_ELEMENTS = 3
@@ -253,7 +255,7 @@ def comment_of(data: bytes) -> str:
 def get(nl: Netlink, wanted: Element) -> Element | None:
     """The element with the key of `wanted`; None where it, its map or the table is missing.
 
-    `nl` is of NETLINK_NETFILTER. Raises NetlinkError.
+    `nl` is of NETLINK_NETFILTER. A kernel without nftables has none. Raises NetlinkError.
     """
     of = wanted.map
     payload = INET + of.place() + nested(LIST_ELEMENTS, wanted.named())
@@ -261,7 +263,7 @@ def get(nl: Netlink, wanted: Element) -> Element | None:
     try:
         answers = nl.request(GETSETELEM, payload, 0, what)
     except NetlinkError as error:
-        if error.errno == errno.ENOENT:
+        if error.errno == errno.ENOENT or _has_no_nftables(nl, error):
             return None
         raise
     return _elements(of, answers)[0]
@@ -273,10 +275,35 @@ def dump(nl: Netlink, of: Map) -> list[Element]:
     try:
         answers = nl.dump(GETSETELEM, INET + of.place(), what)
     except NetlinkError as error:
-        if error.errno == errno.ENOENT:
+        if error.errno == errno.ENOENT or _has_no_nftables(nl, error):
             return []
         raise
     return _elements(of, answers)
+
+
+def generation(nl: Netlink) -> int:
+    """The number of the ruleset's present state; `nl` is of NETLINK_NETFILTER.
+
+    Raises NetlinkError, EINVAL where the kernel has no nftables, EPERM without CAP_NET_ADMIN.
+    """
+    answers = nl.request(GETGEN, INET, 0, "read the generation of the nftables ruleset")
+    return int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
+
+
+def available(nl: Netlink) -> bool:
+    """Whether the kernel has nftables. Raises NetlinkError if it does not let us use it."""
+    try:
+        generation(nl)
+    except NetlinkError as error:
+        # What a message to a subsystem gets that is not there.
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    return True
+
+
+def _has_no_nftables(nl: Netlink, error: NetlinkError) -> bool:
+    return error.errno == errno.EINVAL and not available(nl)
 
 
 def _elements(of: Map, answers: list[tuple[int, bytes]]) -> list[Element]:

@@ -113,11 +113,13 @@ def _missing(commands: str, error: Exception) -> NftError:
 
 
 def _failure(commands: str, error: str) -> NftError:
-    """The refusal in nft's words.
+    """The refusal in nft's words, the first of them: the rest are mostly its consequences.
 
-    The line that it prints below them is the first of a buffer, not that of the mistake.
+    The line that nft prints below each is the first of a buffer, not that of the mistake.
     """
     lines = error.strip().splitlines()
     said = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
-    code = errno.EPERM if "not permitted" in error else errno.EINVAL
-    return NftError(code, commands, "; ".join(dict.fromkeys(said or lines)) or "it says nothing")
+    words = (said or lines or ["it says nothing"])[0]
+    if len(said) > 1:
+        words += f" (and {len(said) - 1} more errors)"
+    return NftError(errno.EPERM if "not permitted" in error else errno.EINVAL, commands, words)

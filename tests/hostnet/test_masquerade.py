@@ -12,7 +12,7 @@ import pytest
 
 from hostnet import masquerade, nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfchange import generation
+from hostnet.nfelement import generation
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import EchoServer, ask

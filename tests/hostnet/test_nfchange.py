@@ -11,8 +11,8 @@ import pytest
 
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
-from hostnet.nfchange import Changes, ContentionError, change, generation
-from hostnet.nfelement import VERDICT, Element, Map, dump, get, number
+from hostnet.nfchange import Changes, ContentionError, change
+from hostnet.nfelement import VERDICT, Element, Map, dump, generation, get, number
 from hostnet.nftable import chain_exists
 from tests.kit.host import Host
 

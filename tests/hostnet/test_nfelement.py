@@ -12,8 +12,8 @@ import pytest
 
 from hostnet import nfelement
 from hostnet.netlink import NETLINK_NETFILTER, NLA_F_NESTED, Netlink, parse_list
-from hostnet.nfchange import Changes, generation
-from hostnet.nfelement import VERDICT, Element, Layout, Map
+from hostnet.nfchange import Changes
+from hostnet.nfelement import VERDICT, Element, Layout, Map, generation
 from tests.kit.host import Host
 
 TABLE = "test"

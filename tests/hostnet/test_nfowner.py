@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfchange import generation
-from hostnet.nfelement import Element, Map, dump, get
+from hostnet.nfelement import Element, Map, dump, generation, get
 from hostnet.nfowner import Owner, Registry, TakenError
 from tests.kit.host import Host
 

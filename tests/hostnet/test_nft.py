@@ -16,10 +16,17 @@ from tests.kit.namespace import Namespace
 def test_one_transaction_all_or_nothing(host: Host) -> None:
     with pytest.raises(NftError) as refused:
         nft.run("add table inet one\nadd chain inet one c\nadd rule inet one c jump nowhere")
-    assert str(refused.value).startswith("nftables cannot do these 3 commands in one: Could not")
-    assert "No such file or directory" in str(refused.value)
+    assert str(refused.value) == (
+        "nftables cannot do these 3 commands in one: Could not process rule: "
+        "No such file or directory"
+    )
     assert "add rule inet one c jump nowhere" in refused.value.commands
     assert nft.run("list tables") == ""
+
+
+def test_of_many_errors_the_first_is_told(host: Host) -> None:
+    with pytest.raises(NftError, match=r"one: Could not .* directory \(and 1 more errors\)"):
+        nft.run("add rule inet one c accept\nadd rule inet two c accept")
 
 
 def test_a_command_alone_is_named(host: Host) -> None:

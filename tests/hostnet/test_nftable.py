@@ -8,8 +8,7 @@ import pytest
 
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfchange import generation
-from hostnet.nfelement import Map
+from hostnet.nfelement import Map, generation
 from hostnet.nftable import Chain, Table, rules
 from tests.kit.host import Host
 

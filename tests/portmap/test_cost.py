@@ -12,8 +12,8 @@ import pytest
 from cni_portmap.tables import NEAR, REGISTRY, TABLE, Published, pack
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfchange import Changes, generation
-from hostnet.nfelement import Element
+from hostnet.nfchange import Changes
+from hostnet.nfelement import Element, generation
 from hostnet.nfowner import Owner
 from tests.portmap.conftest import Container, World
 

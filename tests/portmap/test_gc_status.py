@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from cni.errors import NOT_AVAILABLE
 from hostnet import nft
+from hostnet.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink, NetlinkError
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -117,6 +119,32 @@ def test_status_without_privileges(runtime: Runtime, host: Host, container: Name
         *sys.path,
     ).stdout
     assert "Operation not permitted" in said
+
+
+def test_a_kernel_without_netfilter_holds_no_ports(
+    one: Container, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    original = Netlink.__init__
+
+    def without_netfilter(nl: Netlink, protocol: int = NETLINK_ROUTE) -> None:
+        if protocol == NETLINK_NETFILTER:
+            opened.append(protocol)
+            raise NetlinkError(errno.EPROTONOSUPPORT, "open a netlink socket")
+        original(nl, protocol)
+
+    monkeypatch.setattr(Netlink, "__init__", without_netfilter)
+    config = one.add()
+    one.check(config)
+    one.delete()
+    runtime.gc(CONFIG, [])
+    assert len(opened) == 3
+    for verb in (lambda: one.add(8080), lambda: one.check(one.config(8080))):
+        with pytest.raises(PluginError, match="Protocol not supported"):
+            verb()
+    with pytest.raises(PluginError, match="Protocol not supported") as error:
+        runtime.status(CONFIG)
+    assert error.value.code == NOT_AVAILABLE
 
 
 def test_the_table_outlives_the_last_port(one: Container) -> None:

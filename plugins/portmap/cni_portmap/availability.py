@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 
-from cni_portmap.publish import has_nftables
 from cni_portmap.tables import TABLE
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
+from hostnet.nfelement import available
 
 
 def require() -> None:
     """Raise OSError, with the reason, unless ports can be published."""
     with Netlink(NETLINK_NETFILTER) as nl:
-        if not has_nftables(nl):
+        if not available(nl):
             raise NetlinkError(
                 errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
 from cni_portmap.plan import shown
-from cni_portmap.publish import localhost_link, planned
+from cni_portmap.publish import localhost_link, netfilter, planned
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, pack, unpack
 from hostnet import sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
@@ -26,7 +26,10 @@ def check(call: Call, config: Config, result: Result) -> None:
     """Raise CniError(CHECK_FAILED) with all that is not as ADD left it."""
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
-    with Netlink(NETLINK_NETFILTER) as nl:
+    nl = Netlink(NETLINK_NETFILTER) if wanted else netfilter()
+    if nl is None:
+        return
+    with nl:
         held = [unpack(values) for values in REGISTRY.records(nl, owner)]
         found = [
             f"port {shown(one)} is published and should not be" for one in _extra(held, wanted)

@@ -17,7 +17,6 @@ from cni_portmap.plan import container_addresses, publish
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
 from hostnet import route, sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
-from hostnet.nfchange import generation
 from hostnet.nfowner import Owner
 from hostnet.undo import Undo
 
@@ -77,18 +76,10 @@ def links_towards(addresses: Mapping[int, Address]) -> dict[int, str]:
 
 def remove(owner: Owner) -> None:
     """Take back all the owner's ports, whatever the config says today. Raises CniError, OSError."""
-    try:
-        nl = Netlink(NETLINK_NETFILTER)
-    except OSError as error:
-        if error.errno == errno.EPROTONOSUPPORT:  # A kernel without netfilter holds nothing.
-            return
-        raise
-    with nl:
-        try:
+    nl = netfilter()
+    if nl is not None:
+        with nl:
             _remove(nl, owner)
-        except NetlinkError as error:
-            if error.errno != errno.EINVAL or has_nftables(nl):
-                raise
 
 
 def sweep(network: str, keep: Iterable[str]) -> None:
@@ -96,20 +87,24 @@ def sweep(network: str, keep: Iterable[str]) -> None:
 
     Raises CniError, OSError.
     """
-    with Netlink(NETLINK_NETFILTER) as nl:
-        for owner in REGISTRY.strangers(nl, network, keep):
-            _remove(nl, owner)
+    nl = netfilter()
+    if nl is not None:
+        with nl:
+            for owner in REGISTRY.strangers(nl, network, keep):
+                _remove(nl, owner)
 
 
-def has_nftables(nl: Netlink) -> bool:
-    """Whether the kernel has nftables. Raises NetlinkError if it does not let us use it."""
+def netfilter() -> Netlink | None:
+    """A socket to look for what is published; None without netfilter, where nothing can be.
+
+    Raises OSError.
+    """
     try:
-        generation(nl)
-    except NetlinkError as error:
-        if error.errno == errno.EINVAL:
-            return False
+        return Netlink(NETLINK_NETFILTER)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            return None
         raise
-    return True
 
 
 def _pending(published: Iterable[Published]) -> list[Published]:
