@@ -50,10 +50,11 @@ def delete(call: Call) -> None:
     """Remove whatever the attachment has; missing things are no error."""
     _, ipam_plugin = lenient(call)
     steps = _Steps()
-    steps.run(firewall.teardown, call.owner, plan.host_veth(call.owner))
-    steps.run(_delete_links, call)
-    if ipam_plugin:
-        steps.run(ipam.delete, call, ipam_plugin)
+    with firewall.Remover() as remover:
+        steps.run(remover.remove, call.owner, plan.host_veth(call.owner))
+        steps.run(_delete_links, call)
+        if ipam_plugin:
+            steps.run(ipam.delete, call, ipam_plugin)
     steps.finish()
 
 
@@ -76,14 +77,15 @@ def gc(call: Call) -> None:
     bridge_name, ipam_plugin = lenient(call)
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
     steps = _Steps()
-    steps.run(_sweep_ports, call, bridge_name, valid)
-    steps.run(firewall.sweep, call.network, valid)
-    if ipam_plugin:
-        steps.run(ipam.gc, call, ipam_plugin)
+    with firewall.Remover() as remover:
+        steps.run(_sweep_ports, call, bridge_name, valid, remover)
+        steps.run(remover.sweep, call.network, valid)
+        if ipam_plugin:
+            steps.run(ipam.gc, call, ipam_plugin)
     steps.finish()
 
 
-def _sweep_ports(call: Call, bridge_name: str, valid: set[str]) -> None:
+def _sweep_ports(call: Call, bridge_name: str, valid: set[str], remover: firewall.Remover) -> None:
     """Ports labelled with this network whose owner is not valid; other networks' stay."""
     names = {plan.host_veth(one) for one in valid}
     with Netlink() as outside:
@@ -93,5 +95,5 @@ def _sweep_ports(call: Call, bridge_name: str, valid: set[str]) -> None:
         for port in link.dump(outside, master=on.index):
             labelled = port.alias.startswith(f"{call.network}/")
             if port.kind == "veth" and labelled and port.name not in names:
-                firewall.teardown(port.alias, port.name)
+                remover.remove(port.alias, port.name)
                 link.delete(outside, port.index, missing_ok=True)

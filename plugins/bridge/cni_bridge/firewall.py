@@ -10,6 +10,7 @@ from hostnet.netlink import NETLINK_NETFILTER, Netlink
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
 
     from cni import ip
     from cni_bridge.config import BridgeConfig
@@ -30,39 +31,59 @@ def setup(
         macspoof.add(port, mac)
 
 
+class Remover:
+    """`with Remover() as remover:` what takes rules away, open for the whole of a DEL or GC.
+
+    Closing its socket waits for what was removed to be freed, 10 ms of RCU in the kernel. To delete
+    a link waits as long, and when the socket is closed after that, both waits are one. On a kernel
+    without nftables there is nothing to remove.
+    """
+
+    __slots__ = ("_nl",)
+
+    def __enter__(self) -> Remover:
+        self._nl: Netlink | None = None
+        try:
+            self._nl = Netlink(NETLINK_NETFILTER)
+        except OSError as error:
+            if error.errno != errno.EPROTONOSUPPORT:
+                raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._nl is not None:
+            self._nl.close()
+
+    def remove(self, owner: str, port: str) -> None:
+        """Remove all of an owner's, whatever the config says today; two look-ups if it is nothing.
+
+        Raises OSError.
+        """
+        if self._nl is not None:
+            macspoof.remove(self._nl, port)
+            masquerade.remove(self._nl, owner)
+
+    def sweep(self, network: str, valid: Iterable[str]) -> None:
+        """Remove what owners of this network that are not valid have, and what gone ports have.
+
+        Raises OSError.
+        """
+        if self._nl is not None:
+            masquerade.remove_strangers(self._nl, network, valid)
+            with Netlink() as links:
+                ports = {one.name for one in link.dump(links, kind="veth")}
+            macspoof.remove_strangers(self._nl, ports)
+
+
 def teardown(owner: str, port: str) -> None:
-    """Remove all of it, whatever the config says today; two look-ups where there is none.
-
-    Raises OSError.
-    """
-    netfilter = _netfilter()
-    if netfilter is not None:
-        with netfilter as nl:
-            macspoof.remove(nl, port)
-            masquerade.remove(nl, owner)
-
-
-def sweep(network: str, valid: Iterable[str]) -> None:
-    """Remove what owners of this network that are not valid have, and what gone ports have.
-
-    Raises OSError.
-    """
-    netfilter = _netfilter()
-    if netfilter is None:
-        return
-    with netfilter as nl, Netlink() as links:
-        masquerade.remove_strangers(nl, network, valid)
-        macspoof.remove_strangers(nl, {one.name for one in link.dump(links, kind="veth")})
-
-
-def _netfilter() -> Netlink | None:
-    """A socket to look for what is there; None on a kernel without nftables, where nothing is."""
-    try:
-        return Netlink(NETLINK_NETFILTER)
-    except OSError as error:
-        if error.errno == errno.EPROTONOSUPPORT:
-            return None
-        raise
+    """Undo `setup`, all or a part of it. Raises OSError."""
+    with Remover() as remover:
+        remover.remove(owner, port)
 
 
 def problems(
