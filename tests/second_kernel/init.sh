@@ -2,12 +2,14 @@
 # Process 1 of the second kernel: sets the stage, runs the tests it is told to, and halts.
 # The root file system is the host's (hostfs), so whatever must not reach it is covered first.
 set -u
-tree=$(dirname "$0")/../..
+tree=$(cd "$(dirname "$0")/../.." && pwd)
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+mount --bind "$tree" /mnt # the tree may be below one of these, and then is covered too
 for directory in /run /tmp /var/tmp /var/lib/cni; do
     [ -d $directory ] && mount -t tmpfs none $directory
 done
+mkdir -p "$tree" && mount --bind /mnt "$tree"
 mkdir -p /run/modules/lib # modprobe looks below lib/modules, and Debian has them elsewhere
 ln -s /usr/lib/uml/modules /run/modules/lib/modules
 for module in ipv6 veth bridge 8021q nf_tables; do
