@@ -58,7 +58,7 @@ def _forget_by_address(nl: Netlink, routes: Netlink, ports: list[Published]) -> 
     own: set[Address] = set()
     if any(one.host is None for one in ports):
         own = {found.interface.ip for found in address.dump(routes, family=family)}
-    if len(ports) * len(own) > _MANY:
+    if len(ports) * max(len(own), 1) > _MANY:
         return False
     return all(
         conntrack.delete_quickly(
@@ -93,19 +93,37 @@ def _forget_one_by_one(nl: Netlink, routes: Netlink, ports: list[Published]) -> 
 
 def forget(nl: Netlink, published: Iterable[Published]) -> None:
     """Forget the flows that were led to these containers. Raises NetlinkError."""
+    ports = _udp(published)
     try:
-        for one in _udp(published):
-            match = conntrack.Match(
-                _FAMILY[one.version],
-                protocol=one.protocol,
-                destination=one.host,
-                dport=one.host_port,
-                reply_source=one.container,
-                reply_sport=one.container_port,
-            )
-            conntrack.delete(nl, match)
+        for version in sorted({one.version for one in ports}):
+            matches = [_led(one) for one in ports if one.version == version]
+            quickly = len(matches) <= _MANY
+            if quickly and all(conntrack.delete_quickly(nl, match) for match in matches):
+                continue
+            udp = conntrack.Match(_FAMILY[version], protocol=PROTOCOLS["udp"])
+            by_port: dict[int, list[conntrack.Match]] = {}
+            for match in matches:
+                by_port.setdefault(match.dport, []).append(match)
+            led = [
+                flow
+                for flow in conntrack.dump(nl, udp)
+                if any(match.agrees(flow) for match in by_port.get(flow.original.dport, ()))
+            ]
+            conntrack.delete_flows(nl, led)
     except NetlinkError as error:
         _require_conntrack(error)
+
+
+def _led(one: Published) -> conntrack.Match:
+    """The flows that were led to the container through this port."""
+    return conntrack.Match(
+        _FAMILY[one.version],
+        protocol=one.protocol,
+        destination=one.host,
+        dport=one.host_port,
+        reply_source=one.container,
+        reply_sport=one.container_port,
+    )
 
 
 def _udp(published: Iterable[Published]) -> list[Published]:

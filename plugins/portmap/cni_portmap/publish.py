@@ -90,8 +90,7 @@ def sweep(network: str, keep: Iterable[str]) -> None:
     nl = netfilter()
     if nl is not None:
         with nl:
-            for owner in REGISTRY.strangers(nl, network, keep):
-                _remove(nl, owner)
+            _remove(nl, *REGISTRY.strangers(nl, network, keep))
 
 
 def netfilter() -> Netlink | None:
@@ -111,13 +110,14 @@ def _pending(published: Iterable[Published]) -> list[Published]:
     return [replace(one, flags=one.flags | PENDING) for one in published]
 
 
-def _remove(nl: Netlink, owner: Owner) -> None:
-    held = [unpack(values) for values in REGISTRY.records(nl, owner)]
+def _remove(nl: Netlink, *owners: Owner) -> None:
+    held = [unpack(values) for owner in owners for values in REGISTRY.records(nl, owner)]
     if not held:
         return
     # Before, so that a call killed in between has it done; and after, for what came meanwhile.
     flows.forget(nl, held)
-    ownership.take_back(nl, owner)
+    for owner in owners:
+        ownership.take_back(nl, owner)
     flows.forget(nl, held)
 
 
