@@ -41,14 +41,13 @@ def _is_ready(one: link.Link) -> bool | None:
 class World:
     """The throwaway host with a bridge `br0` and an uplink to `client`, and a runtime on it."""
 
-    def __init__(self, host: Host, runtime: Runtime) -> None:
+    def __init__(self, host: Host, runtime: Runtime, with_client: bool = True) -> None:
         self.host = host
         self.runtime = runtime
-        self.client = host.container("client")
+        self._client = host.container("client") if with_client else None
         self.links = ["br0"]
         self._containers = 0
-        for one in (host, self.client):
-            one.run(_switch, "ipv6/conf/default/accept_dad", "0")
+        host.run(_switch, "ipv6/conf/default/accept_dad", "0")
         _switch("ipv4/ip_forward", "1")
         _switch("ipv6/conf/all/forwarding", "1")
         _batch(
@@ -58,7 +57,14 @@ class World:
             *(f"address add {one} dev br0 nodad" for one in ("10.1.0.1/24", "fd00:1::1/64")),
         )
         self.show_bridged_packets(False)
-        self.connect(self.client, "uplink", "10.2.0.9/24", "fd00:2::9/64", bridge="")
+        if self._client is not None:
+            self.connect(self._client, "uplink", "10.2.0.9/24", "fd00:2::9/64", bridge="")
+
+    @property
+    def client(self) -> Namespace:
+        """A namespace beyond the uplink."""
+        assert self._client is not None, "this module has NO_CLIENT"
+        return self._client
 
     def connect(self, ns: Namespace, name: str, *addresses: str, bridge: str = "br0") -> None:
         """A veth from the host to `ns`; the host is the first address of each subnet."""
@@ -177,8 +183,8 @@ def runtime(host: Host, tmp_path: Path) -> Runtime:
 
 
 @pytest.fixture
-def world(host: Host, runtime: Runtime) -> Iterator[World]:
-    made = World(host, runtime)
+def world(host: Host, runtime: Runtime, request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(host, runtime, with_client=not getattr(request.module, "NO_CLIENT", False))
     yield made
     made.close()
 

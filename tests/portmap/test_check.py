@@ -13,6 +13,7 @@ from hostnet.nfowner import Owner
 from tests.kit.calls import PluginError
 from tests.portmap.conftest import TABLE, Container, World, elements
 
+NO_CLIENT = True
 MAPPINGS: list[dict[str, Any]] = [
     {"hostPort": 8080, "containerPort": 80},
     {"hostPort": 53, "containerPort": 53, "protocol": "udp", "hostIP": "10.2.0.1"},

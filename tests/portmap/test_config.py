@@ -13,6 +13,8 @@ from cni_portmap.config import Config, Mapping, read
 from tests.kit.calls import Document, PluginError
 from tests.portmap.conftest import Container, World
 
+NO_CLIENT = True
+
 
 def parse(*mappings: Any, **keys: Any) -> Config:
     return read(JsonObject({"runtimeConfig": {"portMappings": list(mappings)}, **keys}))

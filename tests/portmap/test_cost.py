@@ -17,6 +17,7 @@ from hostnet.nfelement import Element, generation
 from hostnet.nfowner import Owner
 from tests.portmap.conftest import Container, World
 
+NO_CLIENT = True
 CROWD = 10_000
 
 

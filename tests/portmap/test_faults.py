@@ -16,6 +16,7 @@ from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.calls import PluginError
 from tests.portmap.conftest import Container, World, elements
 
+NO_CLIENT = True
 # Both kinds of port, UDP and conditions, of one IP version: every path, in half the points.
 CONFIG: dict[str, Any] = {
     "runtimeConfig": {

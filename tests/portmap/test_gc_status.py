@@ -16,6 +16,7 @@ from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.portmap.conftest import TABLE, Container, World, elements, listed
 
+NO_CLIENT = True
 CONFIG: dict[str, Any] = {"cniVersion": "1.1.0", "name": "net", "type": "portmap"}
 UDP = {"hostPort": 53, "containerPort": 53, "protocol": "udp"}
 
