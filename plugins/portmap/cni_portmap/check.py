@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
 from cni_portmap.plan import shown
-from cni_portmap.publish import localhost_link, netfilter, planned
+from cni_portmap.publish import localhost_link, planned
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, pack, unpack
+from cni_portmap.withdraw import netfilter
 from hostnet import sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
 from hostnet.nfelement import get

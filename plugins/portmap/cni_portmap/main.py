@@ -30,10 +30,10 @@ def add(call: Call) -> Result:
 
 def delete(call: Call) -> None:
     """Take back all ports of the attachment."""
-    from cni_portmap import publish
+    from cni_portmap import withdraw
     from hostnet.nfowner import Owner
 
-    publish.remove(Owner(call.owner))
+    withdraw.remove(Owner(call.owner))
 
 
 def check(call: Call) -> None:
@@ -45,9 +45,9 @@ def check(call: Call) -> None:
 
 def gc(call: Call) -> None:
     """Take back the ports of this network's attachments that are not valid any more."""
-    from cni_portmap import publish
+    from cni_portmap import withdraw
 
-    publish.sweep(call.network, {owner(call.network, one) for one in call.valid_attachments})
+    withdraw.sweep(call.network, {owner(call.network, one) for one in call.valid_attachments})
 
 
 def status(call: Call) -> None:

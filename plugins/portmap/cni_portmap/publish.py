@@ -1,17 +1,14 @@
-"""ADD, DEL and GC: the kernel's part, each step such that a call killed after it can be cleaned up.
+"""ADD: the kernel's part, each step such that the DEL of a call killed after it finds everything.
 
-The owner is on record before anything else is there and until all else is gone. For most that is
-one transaction; an attachment with conditions is on record (PENDING) before nft is given the rules
-for them.
+The owner is on record before anything else is there. For most that is one transaction; an
+attachment with conditions is on record (PENDING) before nft is given the rules for them.
 """
 
 from __future__ import annotations
 
-import errno
-
 from cni.errors import INVALID_CONFIG, CniError
 from cni.record import replace
-from cni_portmap import flows, ownership
+from cni_portmap import flows, ownership, withdraw
 from cni_portmap.flows import NO_WAY
 from cni_portmap.plan import container_addresses, publish
 from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
@@ -40,7 +37,7 @@ def add(call: Call, config: Config, result: Result) -> None:
         before = [unpack(values) for values in REGISTRY.records(nl, owner)]
         gated = any(one.flags & GATED for one in wanted)
         # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
-        undo.push(_remove, nl, owner)
+        undo.push(withdraw.take_back, nl, owner)
         try:
             ownership.give(nl, owner, _pending(wanted) if gated else wanted)
         except CniError:
@@ -74,51 +71,8 @@ def links_towards(addresses: Mapping[int, Address]) -> dict[int, str]:
     return found
 
 
-def remove(owner: Owner) -> None:
-    """Take back all the owner's ports, whatever the config says today. Raises CniError, OSError."""
-    nl = netfilter()
-    if nl is not None:
-        with nl:
-            _remove(nl, owner)
-
-
-def sweep(network: str, keep: Iterable[str]) -> None:
-    """Take back the ports of owners of this network that are not among `keep`.
-
-    Raises CniError, OSError.
-    """
-    nl = netfilter()
-    if nl is not None:
-        with nl:
-            _remove(nl, *REGISTRY.strangers(nl, network, keep))
-
-
-def netfilter() -> Netlink | None:
-    """A socket to look for what is published; None without netfilter, where nothing can be.
-
-    Raises OSError.
-    """
-    try:
-        return Netlink(NETLINK_NETFILTER)
-    except OSError as error:
-        if error.errno == errno.EPROTONOSUPPORT:
-            return None
-        raise
-
-
 def _pending(published: Iterable[Published]) -> list[Published]:
     return [replace(one, flags=one.flags | PENDING) for one in published]
-
-
-def _remove(nl: Netlink, *owners: Owner) -> None:
-    held = [unpack(values) for owner in owners for values in REGISTRY.records(nl, owner)]
-    if not held:
-        return
-    # Before, so that a call killed in between has it done; and after, for what came meanwhile.
-    flows.forget(nl, held)
-    for owner in owners:
-        ownership.take_back(nl, owner)
-    flows.forget(nl, held)
 
 
 def _lay_conditions(
