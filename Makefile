@@ -4,7 +4,7 @@
 PY := .venv/bin/python
 BINDIR ?= /opt/cni/bin
 ARGS ?=
-SOURCES := $(shell find cni hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' 2>/dev/null)
+SOURCES := $(shell find cni cnid hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint build install uninstall bench format lock venv clean

@@ -17,7 +17,7 @@ from cni import jsontext
 from cni.errors import INTERNAL, IO_FAILURE, SYSTEM, TRY_AGAIN_LATER, CniError, notes
 from cni.record import record
 from cni.stderr import say
-from cni.versions import CURRENT, SPEC_VERSIONS
+from cni.versions import CURRENT, SPEC_VERSIONS, version_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,8 +150,7 @@ def serve(
     _deaf = command == "VERSION"  # in which there is nothing to end
     if _deaf:
         obey()
-        supported: list[JsonValue] = list(SPEC_VERSIONS)
-        return _tell(stdout, {"cniVersion": CURRENT, "supportedVersions": supported}, 0)
+        return _tell(stdout, version_answer(), 0)
     where = f"{name}: {command}"
     version = CURRENT
     failure: CniError | None = None

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from cni.errors import INCOMPATIBLE_VERSION, CniError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.jsonvalue import JsonValue
+
 SPEC_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 CURRENT = SPEC_VERSIONS[-1]
 UNSTATED = "0.1.0"
@@ -11,6 +15,12 @@ UNSTATED = "0.1.0"
 
 FIRST_WITH = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}
 """The version that introduced a verb; those not named here were there from the start."""
+
+
+def version_answer() -> dict[str, JsonValue]:
+    """What VERSION answers: a constant, which the launcher has built in."""
+    supported: list[JsonValue] = list(SPEC_VERSIONS)
+    return {"cniVersion": CURRENT, "supportedVersions": supported}
 
 
 def require_supported(version: str) -> None:

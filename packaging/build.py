@@ -1,8 +1,9 @@
 """Build the executables: `build.py DIRECTORY` leaves the relocatable tree there.
 
-PyInstaller makes one program for all plugins; each plugin's entry is a hard link to it, so that
-whatever copies the tree (cp -r, cp -rL, tar, an image's COPY, a file at a time) copies files that
-work, where symbolic links get lost or dangle.
+PyInstaller makes one program for all plugins and the daemon, in a library directory that is named
+after its content; the C compiler makes the launcher, which knows that name. Each plugin's entry is
+a hard link to the launcher, so that whatever copies the tree (cp -r, cp -rL, tar, an image's COPY,
+a file at a time) copies files that work, where symbolic links get lost or dangle.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cni_bundle.plugins import PLUGINS
+from lean import CONTENTS_PREFIX
+
+from cni import jsontext
+from cni.versions import version_answer
+from cni_bundle.plugins import DAEMON, PLUGINS
 
 ROOT = Path(__file__).resolve().parent.parent
-_FIRST = "bridge"
 
 
 def build(target: Path) -> None:
@@ -31,13 +35,34 @@ def build(target: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}build: PyInstaller failed")
+    (contents,) = made.glob(f"{CONTENTS_PREFIX}*")
+    contents = contents.rename(made / "bin" / contents.name)
+    launcher = made / "bin" / DAEMON
+    compile_launcher(launcher, contents.name.removeprefix(CONTENTS_PREFIX))
     for name in PLUGINS:
-        if name != _FIRST:
-            os.link(made / "bin" / _FIRST, made / "bin" / name)
+        os.link(launcher, made / "bin" / name)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     (made / "bin").rename(target)
     target.touch()  # make compares it with the sources
+
+
+def compile_launcher(target: Path, build_name: str) -> None:
+    """Compile the launcher of a build. Raises SystemExit with the compiler's words."""
+    answer = jsontext.dumps(version_answer()) + "\n"
+    command = [
+        "cc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror",
+        f'-DBUILD="{build_name}"', f"-DVERSION_ANSWER={_as_c(answer)}",
+        "-o", str(target), str(ROOT / "cnid" / "launcher.c"),
+    ]  # fmt: skip
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}build: the launcher does not compile")
+
+
+def _as_c(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def _contents(target: Path) -> list[Path]:
 
 def _executables(target: Path) -> list[str]:
     """The files in `target` that name a library directory of ours as theirs."""
-    mark = f"pyi-contents-directory {CONTENTS_PREFIX}".encode()
+    mark = CONTENTS_PREFIX.encode()
     return [path.name for path in target.iterdir() if path.is_file() and mark in path.read_bytes()]
 
 

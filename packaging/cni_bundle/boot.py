@@ -2,9 +2,8 @@
 
 It stands in for PyInstaller's own bootstrap (see `pycni.spec`), which costs a plugin 2.5 ms of
 the 11 it needs to get here: all modules come from one file read once, instead of one archive
-lookup, read and inflation for each. Started as `bridge`, `host-local`, ...: the name it was
-called by picks the plugin, and failing that the executable's own name, so that a link or a copy
-under another name works as long as one of the two is known.
+lookup, read and inflation for each. The launcher executes it with its own path as argv[0]: that
+name, `bridge`, `host-local`, ..., picks the plugin, and `cnid` the daemon.
 """
 
 # Everything imported here is compiled into the interpreter. Not even `from __future__ import
@@ -97,15 +96,20 @@ def main() -> int:
     sys.meta_path.insert(2, StoredModules(home))
     sys.path.clear()  # a module from anywhere else would be a defect of the bundle
     from cni_bundle.environment import restore_environment
-    from cni_bundle.plugins import PLUGINS
+    from cni_bundle.plugins import DAEMON, PLUGINS
 
     restore_environment(os.environ, home)
-    from cni.bundle import Bundle
-    from cni.skel import main as serve
+    name = os.path.basename(sys.argv[0])
+    if name in PLUGINS:
+        from cni.bundle import Bundle
+        from cni.skel import main as serve
 
-    for name in (os.path.basename(sys.argv[0]), os.path.basename(sys.executable)):
-        if name in PLUGINS:
-            return serve(name, Bundle(PLUGINS, sys.executable))
+        return serve(name, Bundle(PLUGINS, sys.argv[0]))
+    if name == DAEMON:
+        from cnid.main import main as run_daemon
+
+        gc.enable()
+        return run_daemon(PLUGINS, os.path.basename(home).rpartition("-")[2])
     sys.stderr.write(
         f"{sys.argv[0]}: no plugin of that name is in this bundle, only {', '.join(PLUGINS)}\n"
     )

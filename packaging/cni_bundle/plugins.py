@@ -38,6 +38,9 @@ def _portmap() -> Plugin:
     return PLUGIN
 
 
+DAEMON = "cnid"
+"""The name under which the bundle is the daemon."""
+
 PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "bridge": _bridge,
     "host-local": _host_local,

@@ -36,7 +36,7 @@ def versions(path: Path, environ: dict[str, str] | None = None, cwd: Path | None
 
 def test_one_entry_for_each_plugin_and_the_tool(built: Path) -> None:
     files = {path.name for path in built.iterdir() if path.is_file()}
-    assert files == {*ENTRIES, "cnitool"}
+    assert files == {*ENTRIES, "cnid", "cnitool"}
     assert [path.name[:10] for path in built.iterdir() if path.is_dir()] == ["pycni-lib-"]
 
 
@@ -109,7 +109,7 @@ def test_works_through_a_link_under_another_name(built: Path, tmp_path: Path) ->
 def test_an_unknown_name_is_told_what_there_is(built: Path, tmp_path: Path) -> None:
     shutil.copytree(built, tmp_path / "bin")
     renamed = (tmp_path / "bin" / "bridge").rename(tmp_path / "bin" / "brigde")
-    done = call(renamed, VERSION)
+    done = call(renamed, {"CNI_COMMAND": "STATUS", "CNID_SOCKET": ""})
     assert done.returncode == 1
     assert "brigde: no plugin of that name" in done.stderr
     assert "host-local" in done.stderr

@@ -34,7 +34,7 @@ def version(path: Path) -> int:
 
 def test_installs_and_replaces(built: Path, target: Path) -> None:
     install(built, target)
-    assert {path.name for path in target.iterdir() if path.is_file()} == ENTRIES | {"calico"}
+    assert {path.name for path in target.iterdir() if path.is_file()} == ENTRIES | {"cnid", "calico"}
     assert (target / "bridge").samefile(target / "portmap")
     assert version(target / "bridge") == 0
 
