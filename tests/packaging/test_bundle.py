@@ -1,9 +1,13 @@
-"""The built executables: in place, copied every way, and in every poor environment."""
+"""The built executables: in place, copied every way, and in every poor environment.
+
+VERSION is the launcher's own; whatever else is asked here asks Python, with the daemon disabled.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,21 +21,31 @@ from tests.kit.namespace import Namespace
 
 ENTRIES = sorted(PLUGINS)
 VERSION = {"CNI_COMMAND": "VERSION"}
+STATUS = {"CNI_COMMAND": "STATUS", "CNI_PATH": "/nowhere", "CNID_SOCKET": ""}
+CONFIG = json.dumps({"cniVersion": "1.1.0", "name": "n", "type": "loopback"})
+SECONDS = 20
 
 
 def call(
-    path: Path, environ: dict[str, str], stdin: str = "", cwd: Path | None = None
+    path: Path | str, environ: dict[str, str], stdin: str = "", cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [path], env=environ, input=stdin, text=True, capture_output=True, check=False, cwd=cwd
-    )
+        [path], env=environ, input=stdin, text=True, capture_output=True, check=False, cwd=cwd,
+        timeout=SECONDS,
+    )  # fmt: skip
 
 
-def versions(path: Path, environ: dict[str, str] | None = None, cwd: Path | None = None) -> object:
-    done = call(path, environ or VERSION, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return json.loads(done.stdout)["supportedVersions"]
+def assert_serves(path: Path | str, environ: dict[str, str] | None = None, **how: Path) -> None:
+    """Both halves of a plugin answer: the launcher, and the Python that it executes."""
+    done = call(path, {**VERSION, **(environ or {})}, **how)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1.1.0" in json.loads(done.stdout)["supportedVersions"]
+    if os.path.basename(os.path.realpath(path)) == "loopback":  # whose STATUS always succeeds
+        done = call(path, {**STATUS, **(environ or {})}, CONFIG, **how)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = call(path, {**STATUS, **(environ or {})}, "no JSON", **how)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout)["code"] == 6
 
 
 def test_one_entry_for_each_plugin_and_the_tool(built: Path) -> None:
@@ -41,8 +55,32 @@ def test_one_entry_for_each_plugin_and_the_tool(built: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_answers_version(built: Path, name: str) -> None:
-    assert "1.1.0" in str(versions(built / name))
+def test_serves(built: Path, name: str) -> None:
+    assert_serves(built / name)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_version_needs_no_python(built: Path, tmp_path: Path, name: str) -> None:
+    alone = shutil.copy2(built / name, tmp_path)
+    by_launcher = call(alone, VERSION)
+    assert (by_launcher.returncode, by_launcher.stderr) == (0, "")
+    by_python = subprocess.run(
+        [built / name],
+        executable=python_half(built), env=VERSION, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert by_launcher.stdout == by_python.stdout
+
+
+def python_half(built: Path) -> Path:
+    (found,) = built.glob("pycni-lib-*/pycni")
+    return found
+
+
+def test_without_its_library_it_says_so(built: Path, tmp_path: Path) -> None:
+    alone = shutil.copy2(built / "loopback", tmp_path)
+    done = call(alone, STATUS, CONFIG)
+    assert done.returncode == 1
+    assert f"{tmp_path}/{python_half(built).relative_to(built)}: No such file" in done.stderr
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -97,13 +135,82 @@ def test_works_where_it_is_copied(
     there = tmp_path / "other place"
     copy(built, there)
     for name in ENTRIES:
-        versions(there / name)
+        assert_serves(there / name)
 
 
-def test_works_through_a_link_under_another_name(built: Path, tmp_path: Path) -> None:
-    link = tmp_path / "my-bridge"
-    link.symlink_to(built / "bridge")
-    versions(link)
+def test_works_by_a_relative_path(built: Path) -> None:
+    assert_serves("./loopback", cwd=built)
+    assert_serves(f"{built.name}/loopback", cwd=built.parent)
+
+
+def test_works_through_links(built: Path, tmp_path: Path) -> None:
+    """To the file under another name, to the directory, and from one to the other."""
+    (tmp_path / "my-loopback").symlink_to(built / "loopback")
+    (tmp_path / "bin").symlink_to(built)
+    (tmp_path / "both").symlink_to("bin/loopback")
+    for path in ("my-loopback", "bin/loopback", "both"):
+        assert_serves(tmp_path / path)
+        assert_serves(f"./{path}", cwd=tmp_path)
+
+
+def test_works_by_a_name_found_on_the_path(built: Path) -> None:
+    """A shell gives it a bare name as argv[0], which says nothing of where it is."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", "loopback"],
+        env={**STATUS, "PATH": str(built)}, input=CONFIG, text=True, capture_output=True,
+        check=False, timeout=SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("copy", [_whole, _python])
+def test_a_copy_delegates_in_process(
+    built: Path,
+    tmp_path: Path,
+    host: Host,
+    container: Namespace,
+    copy: Callable[[Path, Path], None],
+) -> None:
+    """Neither `cp -r` nor shutil keeps hard links: host-local is another file with the same bytes.
+
+    Nothing is executed for it: strace sees one program start, and Python in it (the bootloader
+    starts it a second time).
+    """
+    host.share_bridge("b0")
+    host.share_locks()
+    host.share("sysctl *")
+    there = tmp_path / "bin"
+    copy(built, there)
+    assert not (there / "bridge").samefile(there / "host-local")
+    config = {
+        "cniVersion": "1.0.0",
+        "name": "n",
+        "type": "bridge",
+        "bridge": "b0",
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(host.state),
+            "ranges": [[{"subnet": "10.1.0.0/24"}]],
+        },
+    }
+    environ = {
+        **STATUS,
+        "CNI_CONTAINERID": "one",
+        "CNI_NETNS": str(container),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": str(there),
+    }
+    trace = tmp_path / "trace"
+    for command in ("ADD", "DEL"):
+        done = subprocess.run(
+            ["strace", "-f", "-qq", "-e", "trace=execve", "-o", trace, there / "bridge"],
+            env={**environ, "CNI_COMMAND": command, "PATH": os.environ["PATH"]},
+            input=json.dumps(config), text=True, capture_output=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        executed = re.findall(r'execve\("([^"]*)"', trace.read_text())
+        assert executed[0] == str(there / "bridge")
+        assert set(executed[1:]) == {str(python_half(there))}
 
 
 def test_an_unknown_name_is_told_what_there_is(built: Path, tmp_path: Path) -> None:
@@ -120,31 +227,44 @@ def test_works_where_the_directory_cannot_be_read(built: Path, tmp_path: Path) -
     gone.mkdir()
     script = 'rmdir "$1" && exec "$2"'
     done = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", gone, built / "bridge"],
-        env=VERSION, cwd=gone, text=True, capture_output=True, check=False,
+        ["/bin/sh", "-c", script, "sh", gone, built / "loopback"],
+        env=STATUS, input=CONFIG, cwd=gone, text=True, capture_output=True, check=False,
+        timeout=SECONDS,
     )  # fmt: skip
-    assert json.loads(done.stdout)["cniVersion"] == "1.1.0", done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("environ", [VERSION, STATUS], ids=["VERSION", "STATUS"])
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
-def test_works_with_closed_streams(built: Path, tmp_path: Path, closed: str) -> None:
+def test_works_with_closed_streams(
+    built: Path, tmp_path: Path, closed: str, environ: dict[str, str]
+) -> None:
     """A closed stream's number must not be taken by a file that the answer then lands in."""
     status = tmp_path / "status"
     script = f'"$1" {closed}; echo $? > "$2"'
     done = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", built / "bridge", status],
-        env=VERSION, text=True, capture_output=True, check=False,
+        ["/bin/sh", "-c", script, "sh", built / "loopback", status],
+        env=environ, input=CONFIG, text=True, capture_output=True, check=False, timeout=SECONDS,
     )  # fmt: skip
-    assert status.read_text() == "0\n", done.stderr
-    if ">&-" not in closed.replace("2>&-", ""):
-        assert json.loads(done.stdout)["cniVersion"] == "1.1.0"
+    no_stdin = "<&-" in closed
+    no_stdout = ">&-" in closed.replace("2>&-", "")
+    if environ == VERSION:
+        # The launcher hands over to Python what it cannot print.
+        assert status.read_text() == "0\n", done.stderr
+        assert no_stdout or json.loads(done.stdout)["cniVersion"] == "1.1.0"
+    else:
+        assert status.read_text() == f"{int(no_stdin)}\n", done.stderr
+        assert bool(done.stdout) == (no_stdin and not no_stdout)
+        assert not done.stdout or json.loads(done.stdout)["code"] == 6
 
 
-def test_a_full_disk_behind_stdout_is_a_failure(built: Path) -> None:
+@pytest.mark.parametrize("environ", [VERSION, STATUS], ids=["VERSION", "STATUS"])
+def test_a_full_disk_behind_stdout_is_a_failure(built: Path, environ: dict[str, str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [built / "bridge"], env=VERSION, stdout=full, stderr=subprocess.PIPE, check=False
-        )
+            [built / "loopback"], env=environ, input=b"no JSON", stdout=full,
+            stderr=subprocess.PIPE, check=False, timeout=SECONDS,
+        )  # fmt: skip
     assert done.returncode != 0
 
 
@@ -159,13 +279,14 @@ def test_a_full_disk_behind_stdout_is_a_failure(built: Path) -> None:
     ],
 )
 def test_a_hostile_environment_changes_nothing(built: Path, hostile: dict[str, str]) -> None:
-    assert "1.1.0" in str(versions(built / "bridge", {**VERSION, **hostile}))
+    assert_serves(built / "loopback", hostile)
 
 
 def test_called_by_a_process_of_the_same_executable(built: Path) -> None:
     """A foreign plugin in between may pass on what an executable of ours passed to it."""
-    notes = {"_PYI_ARCHIVE_FILE": str(built / "bridge"), "_PYI_PARENT_PROCESS_LEVEL": "0"}
-    assert "1.1.0" in str(versions(built / "bridge", {**VERSION, **notes}))
+    for archive in (python_half(built), built / "loopback"):
+        notes = {"_PYI_ARCHIVE_FILE": str(archive), "_PYI_PARENT_PROCESS_LEVEL": "0"}
+        assert_serves(built / "loopback", notes)
 
 
 @pytest.mark.parametrize("before", [None, "/some/where"])
@@ -183,6 +304,7 @@ def test_a_delegate_sees_the_callers_environment(
         "CNI_NETNS": str(container),
         "CNI_IFNAME": "eth0",
         "CNI_PATH": str(tmp_path),
+        "CNID_SOCKET": "",
         "PATH": os.environ["PATH"],
         "MARK": "x",
     }
@@ -251,6 +373,7 @@ def test_needs_neither_python_nor_libnftables_on_the_machine(
             "CNI_NETNS": str(container),
             "CNI_IFNAME": "eth0",
             "CNI_PATH": str(built),
+            "CNID_SOCKET": "",
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HIDDEN": " ".join(hidden),
         }
