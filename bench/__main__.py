@@ -1,21 +1,31 @@
-"""`python -m bench`: run it, show the table, write the JSON."""
+"""`python -m bench`: run it, show the tables, write the JSON."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from bench.cases import Row, against_reference, growth, race
-from bench.field import open_field
+from bench.field import Field, Suite, open_field, take_private_mounts
 from bench.fill import fill
-from bench.report import Line, lines, machine, show, write
+from bench.load import load
+from bench.report import (
+    MEMORY_MB,
+    growth_table,
+    lines_against_empty,
+    lines_against_reference,
+    machine,
+    memory_line,
+    race_table,
+    show,
+    write,
+)
 
 _ROOT = Path(__file__).resolve().parent.parent
-_OURS = "pycni"
-_REFERENCE = "reference"
 
 
 def main() -> int:
@@ -23,23 +33,26 @@ def main() -> int:
     wanted = _arguments()
     console = Console()
     if not console.is_terminal:
-        console = Console(width=110)
+        console = Console(width=120)
     today = dt.datetime.now(tz=dt.UTC)
     about = {"date": today.strftime("%Y-%m-%d"), **machine()}
-    with console.status("racing the reference"):
-        rows = _race_reference(wanted)
-    tables = [(f"pycni against {wanted.reference}", lines(rows, _REFERENCE))]
+    take_private_mounts()
+    with console.status("racing the reference"), open_field() as field:
+        raced, memory = _race_reference(wanted, field)
+    lines = {"race": lines_against_reference(raced)}
+    tables = [race_table(lines["race"])]
+    grown: list[Row] = []
     if wanted.growth:
-        with console.status("filling the growth cases"):
-            grown = _race_growth(wanted)
-        rows += grown
-        tables.append(("pycni against itself, by containers already there", _growth_lines(grown)))
-    show(console, about, tables)
-    found = [line for _, some in tables for line in some]
+        with console.status("filling the growth cases") as doing, open_field() as field:
+            grown = _race_growth(wanted, field, doing.update)
+        lines["growth"] = lines_against_empty(grown)
+        tables.append(growth_table(lines["growth"]))
+    show(console, about, tables, memory_line(memory))
     path = wanted.json or _ROOT / "bench" / "results" / f"{today:%Y-%m-%dT%H%M%S}.json"
-    write(path, about, rows, found)
+    write(path, about, lines, [*raced, *grown], memory)
     console.print(f"every sample: {path}", style="dim")
-    return int(any(line.verdict is False for line in found))
+    missed = any(line.verdict is False for some in lines.values() for line in some)
+    return int(missed or max(memory.values()) > MEMORY_MB)
 
 
 def _arguments() -> argparse.Namespace:
@@ -48,12 +61,33 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, default=Path("/usr/lib/cni"), metavar="DIR")
     parser.add_argument("--rounds", type=int, default=30, help="measurements of each (30)")
     parser.add_argument(
+        "--load",
+        type=int,
+        default=200,
+        metavar="N",
+        help="containers at once (200), which takes the reference a minute; 0 to leave it out",
+    )
+    parser.add_argument(
         "--growth",
         type=int,
         nargs="*",
-        default=[1000, 10000],
+        default=[1000, 4000, 10000],
         metavar="N",
-        help="containers already there (1000 10000); none to leave the growth cases out",
+        help="containers already there (1000 4000 10000); none to leave the growth cases out",
+    )
+    parser.add_argument(
+        "--reference-growth",
+        type=int,
+        default=4000,
+        metavar="N",
+        help="the most for the reference, which takes seconds a call (4000)",
+    )
+    parser.add_argument(
+        "--reference-rounds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="measurements of the reference's growth (5)",
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="default: bench/results/DATE.json"
@@ -61,29 +95,39 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _race_reference(wanted: argparse.Namespace) -> list[Row]:
-    directories = {_OURS: wanted.ours, _REFERENCE: wanted.reference}
+def _race_reference(wanted: argparse.Namespace, field: Field) -> tuple[list[Row], dict[str, float]]:
+    """The rows, and what memory the daemon took when it had nothing to do."""
+    cold, warm = field.ours(wanted.ours)
+    assert warm.daemon
+    memory = {"at the start": warm.daemon.memory()}
+    suites = [cold, warm, field.reference(wanted.reference)]
     rows: list[Row] = []
-    with open_field(directories) as suites:
-        for case in against_reference(_OURS, _REFERENCE):
-            rows += race(case, suites, wanted.rounds)
-    return rows
+    for case in against_reference():
+        rows += race(case, suites, wanted.rounds)
+    if wanted.load:
+        rows += load(suites, [field.namespace() for _ in range(wanted.load)])
+    memory["after all calls"] = warm.daemon.memory()
+    if refused := warm.daemon.refused():
+        raise RuntimeError(f"{refused} warm calls ran cold")
+    return rows, memory
 
 
-def _name(count: int) -> str:
-    return f"{count:,} there"
-
-
-def _race_growth(wanted: argparse.Namespace) -> list[Row]:
-    counts = {_name(count): count for count in [0, *wanted.growth]}
-    with open_field(dict.fromkeys(counts, wanted.ours)) as suites:
-        for suite in suites:
-            fill(suite, "bench", counts[suite.name])
-        return race(growth(_name(0)), suites, wanted.rounds)
-
-
-def _growth_lines(rows: list[Row]) -> list[Line]:
-    return lines(rows, _name(0))
+def _race_growth(wanted: argparse.Namespace, field: Field, say: Callable[[str], None]) -> list[Row]:
+    ours: list[Suite] = []
+    references: list[Suite] = []
+    for size in (0, *wanted.growth):
+        say(f"filling hosts with {size:,} containers")
+        cold, warm = field.ours(wanted.ours, size)
+        fill(cold)
+        ours += cold, warm
+        if size <= wanted.reference_growth:
+            references.append(field.reference(wanted.reference, size))
+            fill(references[-1])
+    say("measuring growth")
+    rows = {(row.verb, row.size): row for row in race(growth(), ours, wanted.rounds)}
+    for row in race(growth(), references, wanted.reference_rounds):
+        rows[row.verb, row.size].timed.update(row.timed)
+    return list(rows.values())
 
 
 if __name__ == "__main__":

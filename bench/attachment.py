@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
-from bench.field import Suite
-from bench.process import Timed, run
+from bench.field import REFERENCE, Suite
+from bench.process import Call, Timed, run
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 Config: TypeAlias = dict[str, Json]
 
 # The newest that both suites speak: Debian's containernetworking-plugins 1.1.1 ends there.
 SPEC_VERSION = "1.0.0"
+STATUS_VERSION = "1.1.0"
 
 
 def bridge(suite: Suite, masquerade: bool) -> Config:
@@ -50,50 +53,83 @@ def portmap(port: int) -> Config:
 
 @dataclass
 class Attachment:
-    """A container on a network. plugins: the conflist's configs. container_id: any of CNI's."""
+    """A container on a network. plugins: the conflist's configs. container_id: any of CNI's.
+
+    netns: where it is; the suite's container if nothing is said.
+    """
 
     suite: Suite
     plugins: list[Config]
     container_id: str = "bench"
     network: str = "bench"
+    netns: Path | None = None
     _result: Json = field(default=None, init=False)
+    _output: bytes = field(default=b"", init=False)
 
     def add(self) -> Timed:
         """ADD, first to last; each plugin sees the result of the one before it."""
-        self._result = None
-        total = Timed(0, 0, b"")
-        for config in self.plugins:
-            total += self._call("ADD", config)
-            self._result = json.loads(total.output)
-        return total
+        return self._whole("ADD")
 
     def delete(self) -> Timed:
         """DEL, last to first, with the result of ADD where there is one."""
+        return self._whole("DEL")
+
+    def status(self) -> Timed:
+        """STATUS of every plugin. The reference of spec 1.0.0 does not know it: its VERSION."""
+        return self._whole("VERSION" if self.suite.name == REFERENCE else "STATUS")
+
+    def version(self, executable: Path | None = None) -> Timed:
+        """VERSION of the first plugin. executable: what runs as it, if not the plugin itself."""
+        return self._timed([replace(self._call("VERSION", self.plugins[0]), executable=executable)])
+
+    def calls(self, command: str) -> Iterator[Call]:
+        """The calls of a verb, one after the other; `heard` has to be told each one's output."""
+        self._result = None if command == "ADD" else self._result
+        for config in self.plugins[:: -1 if command == "DEL" else 1]:
+            yield self._call(command, config)
+        if command == "DEL":
+            self._result = None
+
+    def heard(self, command: str, output: bytes) -> None:
+        """A call of `calls` has answered."""
+        if command == "ADD":
+            self._result = json.loads(output)
+
+    def _whole(self, command: str) -> Timed:
+        def heard() -> Iterator[Call]:
+            for call in self.calls(command):
+                yield call
+                self.heard(command, self._output)
+
+        return self._timed(heard())
+
+    def _timed(self, calls: Iterable[Call]) -> Timed:
+        """What these calls cost, the daemon's CPU time included."""
+        self.suite.host.enter()
+        daemon = self.suite.daemon
+        before = daemon.cpu() if daemon else 0.0
         total = Timed(0, 0, b"")
-        for config in reversed(self.plugins):
-            total += self._call("DEL", config)
-        self._result = None
-        return total
+        for call in calls:
+            total += run(call)
+            self._output = total.output
+        return replace(total, cpu=total.cpu + (daemon.cpu() if daemon else 0.0) - before)
 
-    def version(self) -> Timed:
-        """VERSION of the first plugin."""
-        return self._call("VERSION", self.plugins[0])
-
-    def _call(self, command: str, config: Config) -> Timed:
-        document = {"cniVersion": SPEC_VERSION, "name": self.network, **config}
+    def _call(self, command: str, config: Config) -> Call:
+        version = STATUS_VERSION if command == "STATUS" else SPEC_VERSION
+        document = {"cniVersion": version, "name": self.network, **config}
         if self._result is not None:
             document["prevResult"] = self._result
         name = config["type"]
         if name == "host-local":  # IPAM plugins read their part of a bigger config
-            document = {"cniVersion": SPEC_VERSION, "name": self.network, "ipam": config}
+            document = {"cniVersion": version, "name": self.network, "ipam": config}
         environ = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": self.container_id,
-            "CNI_NETNS": str(self.suite.container.path),
+            "CNI_NETNS": str(self.netns or self.suite.container.path),
             "CNI_IFNAME": "eth0",
             "CNI_ARGS": "",
             "CNI_PATH": str(self.suite.directory),
+            "CNID_SOCKET": self.suite.socket,
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }
-        self.suite.host.enter()
-        return run(self.suite.directory / str(name), environ, json.dumps(document).encode())
+        return Call(self.suite.directory / str(name), environ, json.dumps(document).encode())

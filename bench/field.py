@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.daemon import Daemon
 from tests.kit.namespace import (
     CLONE_NEWNET,
     CLONE_NEWNS,
@@ -23,42 +24,83 @@ from tests.kit.namespace import (
     mount,
 )
 
+COLD = "cold"
+WARM = "warm"
+REFERENCE = "reference"
 _SYSTEM_DIRECTORIES = (Path("/var/lib/cni"), Path("/run/cni"))
 
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite under test. directory: its executables. state: an empty directory for its files."""
+    """One suite under test. directory: its executables. state: an empty directory for its files.
+
+    size: how many other containers are on its host. daemon: what serves its calls, if anything.
+    """
 
     name: str
     directory: Path
     host: Namespace
     container: Namespace
     state: Path
+    size: int = 0
+    daemon: Daemon | None = field(default=None, compare=False)
+
+    @property
+    def socket(self) -> str:
+        """For CNID_SOCKET: empty without a daemon, so that the machine's own is not asked."""
+        return str(self.daemon.socket) if self.daemon else ""
 
 
-@contextmanager
-def open_field(directories: dict[str, Path]) -> Iterator[list[Suite]]:
-    """Lay out the field for suites given as name -> directory of executables."""
+class Field:
+    """Lays out hosts; `open_field` makes one and clears it away."""
+
+    def __init__(self, scratch: Path, closing: ExitStack) -> None:
+        self._scratch = scratch
+        self._closing = closing
+        self._count = 0
+
+    def namespace(self) -> Namespace:
+        """A new network namespace."""
+        self._count += 1
+        made = Namespace(self._scratch / f"ns{self._count}")
+        self._closing.callback(made.close)
+        return made
+
+    def reference(self, directory: Path, size: int = 0) -> Suite:
+        """A host of the reference suite's."""
+        return self._suite(REFERENCE, directory, size)
+
+    def ours(self, directory: Path, size: int = 0) -> tuple[Suite, Suite]:
+        """A host of ours: cold and warm, which is the same but for a daemon that is asked."""
+        cold = self._suite(COLD, directory, size)
+        daemon = Daemon(directory / "cnid", cold.host, cold.state)
+        self._closing.callback(daemon.stop)
+        return cold, replace(cold, name=WARM, daemon=daemon)
+
+    def _suite(self, name: str, directory: Path, size: int) -> Suite:
+        self._count += 1
+        state = self._scratch / str(self._count)
+        state.mkdir()
+        return Suite(name, directory, self.namespace(), self.namespace(), state, size)
+
+
+def take_private_mounts() -> None:
+    """Move the process into a mount namespace of its own, the suites' default directories empty."""
     for directory in _SYSTEM_DIRECTORIES:
         directory.mkdir(parents=True, exist_ok=True)
     libc("unshare", CLONE_NEWNS)
     mount("none", Path("/"), "none", MS_REC | MS_PRIVATE)
     for directory in _SYSTEM_DIRECTORIES:
         mount("none", directory, "tmpfs")
-    suites: list[Suite] = []
-    with tempfile.TemporaryDirectory(prefix="pycni-bench-") as scratch:
+
+
+@contextmanager
+def open_field() -> Iterator[Field]:
+    """A field, cleared away at the end: daemons stopped, namespaces and files removed."""
+    with tempfile.TemporaryDirectory(prefix="pycni-bench-") as scratch, ExitStack() as closing:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        closing.callback(os.close, home)
         try:
-            for number, (name, executables) in enumerate(directories.items()):
-                place = Path(scratch) / str(number)
-                place.mkdir()
-                host, container = Namespace(place / "host"), Namespace(place / "container")
-                suites.append(Suite(name, executables, host, container, place))
-            yield suites
+            yield Field(Path(scratch), closing)
         finally:
             libc("setns", home, CLONE_NEWNET)
-            os.close(home)
-            for suite in suites:
-                suite.container.close()
-                suite.host.close()

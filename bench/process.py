@@ -20,37 +20,58 @@ class Timed:
         return Timed(self.wall + other.wall, self.cpu + other.cpu, other.output)
 
 
-def run(executable: Path, environ: dict[str, str], stdin: bytes) -> Timed:
-    """Run it in the calling thread's namespaces. Raises RuntimeError with its words if it fails.
+@dataclass(frozen=True)
+class Call:
+    """A process to start. executable: the program, where that is another file than argv[0]."""
 
-    wall counts from before the spawn to the reaping; cpu is what the kernel charged the process and
-    the children it waited for.
-    """
-    with Path(os.devnull).open("rb") as null:
-        read_in, write_in = os.pipe()
-        read_out, write_out = os.pipe()
-        os.write(write_in, stdin)  # a config is smaller than a pipe's 64 KiB
-        os.close(write_in)
-        began = time.perf_counter()
-        pid = os.posix_spawn(
-            executable,
-            [str(executable)],
-            environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, read_in, 0),
-                (os.POSIX_SPAWN_DUP2, write_out, 1),
-                (os.POSIX_SPAWN_DUP2, null.fileno(), 2),
-            ],
-        )
+    path: Path
+    environ: dict[str, str]
+    stdin: bytes
+    executable: Path | None = None
+
+
+class Process:
+    """A call under way, in the namespaces of the thread that started it. output: its stdout."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        with Path(os.devnull).open("rb") as null:
+            read_in, write_in = os.pipe()
+            self.output, write_out = os.pipe()
+            os.write(write_in, call.stdin)  # a config is smaller than a pipe's 64 KiB
+            os.close(write_in)
+            self._began = time.perf_counter()
+            self._pid = os.posix_spawn(
+                call.executable or call.path,
+                [str(call.path)],
+                call.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, read_in, 0),
+                    (os.POSIX_SPAWN_DUP2, write_out, 1),
+                    (os.POSIX_SPAWN_DUP2, null.fileno(), 2),
+                ],
+            )
         os.close(write_out)
-        output = b"".join(iter(lambda: os.read(read_out, 65536), b""))
-        _, status, usage = os.wait4(pid, 0)
-        wall = time.perf_counter() - began
-    os.close(read_in)
-    os.close(read_out)
-    if status != 0:
-        raise RuntimeError(
-            f"{executable} {environ['CNI_COMMAND']} ended with status "
-            f"{os.waitstatus_to_exitcode(status)}: {output.decode(errors='replace').strip()}"
-        )
-    return Timed(wall, usage.ru_utime + usage.ru_stime, output)
+        os.close(read_in)
+
+    def end(self) -> Timed:
+        """Wait for the end. Raises RuntimeError with its words if it failed.
+
+        wall counts from before the spawn to the reaping; cpu is what the kernel charged the process
+        and the children it waited for.
+        """
+        output = b"".join(iter(lambda: os.read(self.output, 65536), b""))
+        _, status, usage = os.wait4(self._pid, 0)
+        wall = time.perf_counter() - self._began
+        os.close(self.output)
+        if status != 0:
+            raise RuntimeError(
+                f"{self._call.path} {self._call.environ['CNI_COMMAND']} ended with status "
+                f"{os.waitstatus_to_exitcode(status)}: {output.decode(errors='replace').strip()}"
+            )
+        return Timed(wall, usage.ru_utime + usage.ru_stime, output)
+
+
+def run(call: Call) -> Timed:
+    """Run it to its end, as `Process` does."""
+    return Process(call).end()

@@ -1,10 +1,11 @@
-"""The table a person reads, and the JSON beside it."""
+"""The tables a person reads, and the JSON beside them."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,86 +14,135 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.cases import Bar, Row
+from bench.cases import EMPTY, Bar, Row
+from bench.field import COLD, REFERENCE, WARM
 
-_MARKS = {None: "", True: "[green]✓[/]", False: "[red]✗ missed[/]"}
+MEMORY_MB = 60
+_MARKS = {None: "", True: "[green]✓[/]", False: "[red]✗[/]"}
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One suite against another on one verb. Times: medians in ms. verdict: None without a bar."""
+    """One suite on one verb, on a host with `size` other containers. Times: medians in ms.
+
+    against: what `ratio` compares it with; empty where that was not measured. verdict: None without
+    a bar.
+    """
 
     case: str
     verb: str
     suite: str
+    size: int
+    rounds: int
     wall: float
     cpu: float
     against: str
-    other_wall: float
-    other_cpu: float
     ratio: float
     bar: str
     verdict: bool | None
 
 
-def lines(rows: list[Row], base: str) -> list[Line]:
-    """Each suite of each row against the suite `base`."""
-    found: list[Line] = []
-    for row in rows:
-        for suite in row.timed:
-            if suite == base:
-                continue
-            bar, verdict = _judge(row, suite, base)
-            found.append(
-                Line(
-                    row.case,
-                    row.verb,
-                    suite,
-                    row.wall(suite),
-                    row.cpu(suite),
-                    base,
-                    row.wall(base),
-                    row.cpu(base),
-                    row.ratio(suite, base),
-                    bar,
-                    verdict,
-                )
-            )
-    return found
+def lines_against_reference(rows: Sequence[Row]) -> list[Line]:
+    """Each suite of each row, the reference too, against the row's reference."""
+    return [
+        _line(row, suite, REFERENCE, row.wall(REFERENCE) if REFERENCE in row.timed else 0.0)
+        for row in rows
+        for suite in row.timed
+    ]
 
 
-def _judge(row: Row, suite: str, base: str) -> tuple[str, bool | None]:
-    match row.bar:
+def lines_against_empty(rows: Sequence[Row]) -> list[Line]:
+    """Each suite of each row against itself in the row of the same verb with nobody there."""
+    empty = {row.verb: row for row in rows if row.size == 0}
+    return [
+        _line(row, suite, EMPTY, empty[row.verb].wall(suite)) for row in rows for suite in row.timed
+    ]
+
+
+def _line(row: Row, suite: str, against: str, other: float) -> Line:
+    wall, cpu = row.wall(suite), row.cpu(suite)
+    bar = row.bars.get(suite) if row.size or against != EMPTY else None
+    if other == 0:
+        against = ""
+    ratio = wall / other if other else 0.0
+    text, verdict = _judge(bar, cpu, ratio)
+    rounds = len(row.timed[suite])
+    return Line(
+        row.case, row.verb, suite, row.size, rounds, wall, cpu, against, ratio, text, verdict
+    )
+
+
+def _judge(bar: Bar | None, cpu: float, ratio: float) -> tuple[str, bool | None]:
+    match bar:
         case None:
             return "", None
         case Bar(limit, ""):
-            return f"≤ {limit:g} ms CPU", row.cpu(suite) <= limit
+            return f"≤ {limit:g} ms CPU", cpu <= limit
         case Bar(limit, _):
-            return f"≤ {limit:g}x", row.ratio(suite, base) <= limit
+            return f"≤ {limit:g}x", ratio <= limit
 
 
-def table(title: str, found: list[Line]) -> Table:
-    """One suite against another as a table: medians in ms of wall clock, of CPU in brackets."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    made.add_column("ms of wall clock (CPU)")
+def race_table(lines: Sequence[Line]) -> Table:
+    """Cold and warm against the reference: ms of wall clock, of CPU in brackets."""
+    made = _table("Against the reference: median ms (of CPU); ratio and bar")
+    made.add_column("")
     made.add_column("verb")
-    for heading in (found[0].suite, found[0].against, "ratio"):
-        made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("bar", no_wrap=True)
+    made.add_column(REFERENCE, justify="right", no_wrap=True)
+    for suite in (COLD, WARM):
+        made.add_column(suite, justify="right", no_wrap=True)
+        made.add_column("", no_wrap=True)
     previous = ""
-    for line in found:
-        made.add_row(
-            line.case if line.case != previous else "",
-            line.verb,
-            f"{line.wall:.1f} ({line.cpu:.1f})",
-            f"{line.other_wall:.1f} ({line.other_cpu:.1f})",
-            f"{line.ratio:.2f}x",
-            f"{line.bar} {_MARKS[line.verdict]}",
-        )
-        previous = line.case
+    for case, verb in dict.fromkeys((line.case, line.verb) for line in lines):
+        found = {line.suite: line for line in lines if (line.case, line.verb) == (case, verb)}
+        cells = [_times(found[REFERENCE]) if REFERENCE in found else ""]
+        for suite in (COLD, WARM):
+            cells += [_times(found[suite]), _verdict(found[suite])] if suite in found else ["", ""]
+        made.add_row(case if case != previous else "", verb, *cells)
+        previous = case
     return made
+
+
+def growth_table(lines: Sequence[Line]) -> Table:
+    """Each suite by the number of containers that are there already."""
+    sizes = sorted({line.size for line in lines})
+    bars = {line.bar for line in lines if line.bar}
+    made = _table(
+        f"{lines[0].case} by containers already there: median ms, "
+        f"as a factor of empty (bar {', '.join(sorted(bars))})"
+    )
+    made.add_column("")
+    made.add_column("verb")
+    for size in sizes:
+        made.add_column(f"{size:,}" if size else EMPTY, justify="right", no_wrap=True)
+    for suite in (REFERENCE, COLD, WARM):
+        for verb in dict.fromkeys(line.verb for line in lines):
+            found = {line.size: line for line in lines if (line.suite, line.verb) == (suite, verb)}
+            if found:
+                cells = [_grown(found[size]) if size in found else "" for size in sizes]
+                made.add_row(suite, verb, *cells)
+    return made
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+
+
+def _times(line: Line) -> str:
+    digits = 2 if line.wall < 1 else 1 if line.wall < 1000 else 0
+    return f"{line.wall:,.{digits}f} ({line.cpu:,.{digits}f})"
+
+
+def _verdict(line: Line) -> str:
+    ratio = f"{line.ratio:.2f}x " if line.against else ""
+    return f"{ratio}{line.bar} {_MARKS[line.verdict]}".rstrip()
+
+
+def _grown(line: Line) -> str:
+    if line.size == 0:
+        return f"{line.wall:,.1f}"
+    return f"{line.wall:,.1f} {line.ratio:.2f}x {_MARKS[line.verdict]}".rstrip()
 
 
 def machine() -> dict[str, str]:
@@ -114,27 +164,49 @@ def machine() -> dict[str, str]:
     }
 
 
-def show(console: Console, about: dict[str, str], tables: list[tuple[str, list[Line]]]) -> None:
+def memory_line(memory: dict[str, float]) -> str:
+    """The daemon's memory at different times, MB, for a person."""
+    said = ", ".join(f"{value:.0f} MB {when}" for when, value in memory.items())
+    mark = _MARKS[max(memory.values()) <= MEMORY_MB]
+    return f"Memory of cnid and its workers, idle (PSS): {said}; bar ≤ {MEMORY_MB} MB {mark}"
+
+
+def show(console: Console, about: dict[str, str], tables: Sequence[Table], memory: str) -> None:
     """Print it all."""
     console.print(", ".join(f"{what} {value}" for what, value in about.items()), style="dim")
-    for title, found in tables:
-        for suite in dict.fromkeys(line.suite for line in found):
-            console.print(table(title, [line for line in found if line.suite == suite]))
+    for one in tables:
+        console.print(one)
+    console.print(memory)
 
 
-def write(path: Path, about: dict[str, str], rows: list[Row], found: list[Line]) -> None:
-    """Everything measured, for machines: each sample, not only the medians. Times in seconds."""
+def write(
+    path: Path,
+    about: dict[str, str],
+    lines: dict[str, list[Line]],
+    rows: Sequence[Row],
+    memory: dict[str, float],
+) -> None:
+    """Everything measured, for machines: each sample, not only the medians.
+
+    lines: by table, in ms. Samples in seconds. memory: MB.
+    """
     samples: list[Json] = [
         {
             "case": row.case,
             "verb": row.verb,
             "suite": suite,
-            "wall": [one.wall for one in timed],
-            "cpu": [one.cpu for one in timed],
+            "size": row.size,
+            "wall": [round(one.wall, 6) for one in timed],
+            "cpu": [round(one.cpu, 6) for one in timed],
         }
         for row in rows
         for suite, timed in row.timed.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": about, "lines": [asdict(one) for one in found], "samples": samples}
+    document = {
+        "machine": about,
+        "memory": memory,
+        **{name: [asdict(one) for one in some] for name, some in lines.items()},
+        "samples": samples,
+    }
     path.write_text(json.dumps(document, indent=1) + "\n")

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench import process
-from bench.cases import Bar, Case, Row, race
-from bench.process import Timed
-from bench.report import lines
+from bench.cases import EMPTY, Bar, Case, Row, race
+from bench.field import COLD, REFERENCE, WARM
+from bench.process import Call, Timed, run
+from bench.report import lines_against_empty, lines_against_reference
 
 
-def row(bar: Bar | None, ours: list[float], theirs: list[float]) -> Row:
-    def times(walls: list[float]) -> list[Timed]:
-        return [Timed(wall, wall / 2, b"") for wall in walls]
-
-    return Row("case", "ADD", bar, {"ours": times(ours), "theirs": times(theirs)})
+def row(bars: Mapping[str, Bar], size: int = 0, **walls: list[float]) -> Row:
+    timed = {
+        suite: [Timed(wall, wall / 2, b"") for wall in times] for suite, times in walls.items()
+    }
+    return Row("case", "ADD", bars, size, timed)
 
 
 @pytest.mark.parametrize(
     ("bar", "verdict"),
     [
         (None, None),
-        (Bar(0.5, "theirs"), True),
-        (Bar(0.49, "theirs"), False),
+        (Bar(0.5, REFERENCE), True),
+        (Bar(0.49, REFERENCE), False),
         (Bar(10), True),
         (Bar(9.9), False),
     ],
 )
 def test_medians_and_verdicts(bar: Bar | None, verdict: bool | None) -> None:
-    (line,) = lines([row(bar, [0.02, 9, 0.001], [0.04, 0.039, 0.041])], "theirs")
-    assert (line.suite, line.against) == ("ours", "theirs")
-    assert (line.wall, line.cpu) == pytest.approx((20, 10))
-    assert line.ratio == pytest.approx(0.5)
-    assert line.verdict is verdict
+    bars = {WARM: bar} if bar else {}
+    measured = row(bars, warm=[0.02, 9, 0.001], cold=[1], reference=[0.04, 0.039, 0.041])
+    lines = {line.suite: line for line in lines_against_reference([measured])}
+    warm = lines[WARM]
+    assert (warm.against, warm.rounds) == (REFERENCE, 3)
+    assert (warm.wall, warm.cpu) == pytest.approx((20, 10))
+    assert warm.ratio == pytest.approx(0.5)
+    assert warm.verdict is verdict
+    assert lines[COLD].verdict is None
+    assert lines[COLD].ratio == pytest.approx(25)
+    assert lines[REFERENCE].ratio == 1
+
+
+def test_without_the_reference_there_is_no_ratio() -> None:
+    (line,) = lines_against_reference([row({COLD: Bar(30)}, cold=[0.02])])
+    assert (line.against, line.ratio, line.verdict) == ("", 0, True)
+
+
+def test_growth_is_a_suites_own() -> None:
+    bars = {WARM: Bar(1.2, EMPTY)}
+    rows = [
+        row(bars, 0, warm=[0.010], reference=[0.1]),
+        row(bars, 1000, warm=[0.011], reference=[0.2]),
+        row(bars, 4000, warm=[0.013]),
+    ]
+    lines = lines_against_empty(rows)
+    assert [(line.suite, line.size, line.verdict) for line in lines] == [
+        (WARM, 0, None),
+        (REFERENCE, 0, None),
+        (WARM, 1000, True),
+        (REFERENCE, 1000, None),
+        (WARM, 4000, False),
+    ]
+    assert [line.ratio for line in lines] == pytest.approx([1, 1, 1.1, 2, 1.3])
 
 
 def test_suites_take_turns_at_being_first() -> None:
@@ -46,25 +76,41 @@ def test_suites_take_turns_at_being_first() -> None:
         order.append(suite.name)
         return {"ADD": Timed(1, 1, b"")}
 
-    suites: list[Any] = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
-    (found,) = race(Case("case", {"ADD": None}, measure), suites, 4)
+    suites: list[Any] = [SimpleNamespace(name="a", size=0), SimpleNamespace(name="b", size=0)]
+    (found,) = race(Case("case", {"ADD": {}}, measure), suites, 4)
     assert "".join(order[-8:]) == "abbaabba"
     assert {name: len(timed) for name, timed in found.timed.items()} == {"a": 4, "b": 4}
 
 
+def test_a_row_for_each_verb_and_size() -> None:
+    def measure(suite: Any) -> dict[str, Timed]:
+        return {"ADD": Timed(1, 1, b""), "DEL": Timed(2, 1, b"")}
+
+    suites: list[Any] = [SimpleNamespace(name="a", size=size) for size in (0, 10)]
+    rows = race(Case("case", {"ADD": {}, "DEL": {}}, measure), suites, 3)
+    assert [(one.verb, one.size, len(one.timed["a"])) for one in rows] == [
+        ("ADD", 0, 3),
+        ("ADD", 10, 3),
+        ("DEL", 0, 3),
+        ("DEL", 10, 3),
+    ]
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
 def test_a_process_is_fed_and_timed(tmp_path: Path) -> None:
-    echo = tmp_path / "echo"
-    echo.write_text('#!/bin/sh\nread -r line\necho "$CNI_COMMAND $line"\n')
-    echo.chmod(0o755)
-    timed = process.run(echo, {"CNI_COMMAND": "ADD"}, b"config\n")
+    echo = script(tmp_path / "echo", 'read -r line\necho "$CNI_COMMAND $line"')
+    timed = run(Call(echo, {"CNI_COMMAND": "ADD"}, b"config\n"))
     assert timed.output == b"ADD config\n"
     assert 0 < timed.cpu < 10
     assert 0 < timed.wall < 10
 
 
 def test_a_failed_process_is_no_measurement(tmp_path: Path) -> None:
-    failing = tmp_path / "failing"
-    failing.write_text("#!/bin/sh\necho no address; exit 3\n")
-    failing.chmod(0o755)
+    failing = script(tmp_path / "failing", "echo no address; exit 3")
     with pytest.raises(RuntimeError, match=r"failing ADD ended with status 3: no address"):
-        process.run(failing, {"CNI_COMMAND": "ADD"}, b"")
+        run(Call(failing, {"CNI_COMMAND": "ADD"}, b""))

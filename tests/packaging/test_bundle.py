@@ -35,15 +35,17 @@ def call(
     )  # fmt: skip
 
 
-def assert_serves(path: Path | str, environ: dict[str, str] | None = None, **how: Path) -> None:
+def assert_serves(
+    path: Path | str, environ: dict[str, str] | None = None, cwd: Path | None = None
+) -> None:
     """Both halves of a plugin answer: the launcher, and the Python that it executes."""
-    done = call(path, {**VERSION, **(environ or {})}, **how)
+    done = call(path, {**VERSION, **(environ or {})}, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     assert "1.1.0" in json.loads(done.stdout)["supportedVersions"]
     if os.path.basename(os.path.realpath(path)) == "loopback":  # whose STATUS always succeeds
-        done = call(path, {**STATUS, **(environ or {})}, CONFIG, **how)
+        done = call(path, {**STATUS, **(environ or {})}, CONFIG, cwd)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    done = call(path, {**STATUS, **(environ or {})}, "no JSON", **how)
+    done = call(path, {**STATUS, **(environ or {})}, "no JSON", cwd)
     assert (done.returncode, done.stderr) == (1, "")
     assert json.loads(done.stdout)["code"] == 6
 

@@ -1,0 +1,77 @@
+"""`cnid` for the warm cases: one on each host, at a socket of its own, gone when the race is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from cnid.status import ask
+from tests.kit.namespace import Namespace
+
+_SECONDS = 20
+_NANO = 1e-9
+
+
+class Daemon:
+    """A running daemon, ready to serve. Raises RuntimeError with its log where it does not start.
+
+    executable: of the built tree. host: the network namespace it serves, and so runs in.
+    directory: for its socket and its log.
+    """
+
+    def __init__(self, executable: Path, host: Namespace, directory: Path) -> None:
+        self.socket = directory / "cnid.sock"
+        self._log = directory / "cnid.log"
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
+            self._log.open("wb") as log,
+        ):
+            notices.bind(str(directory / "notify"))
+            notices.settimeout(_SECONDS)
+            environ = {"NOTIFY_SOCKET": str(directory / "notify"), "PATH": os.defpath}
+            self._process = host.popen(
+                str(executable), f"--socket={self.socket}", env=environ, stderr=log
+            )
+            try:
+                notices.recv(4096)
+            except TimeoutError:
+                self.stop()
+                raise RuntimeError(f"{executable}: {self._log.read_text()}") from None
+
+    def _pids(self) -> list[int]:
+        return [self._process.pid, *(one["pid"] for one in ask(str(self.socket))["workers"])]
+
+    def memory(self) -> float:
+        """MB (10^6 bytes) that it and its workers take: the sum of their proportional set sizes."""
+        return sum(map(_pss, self._pids()))
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that it and its workers have used so far."""
+        total = 0
+        for pid in self._pids():
+            ran, _waited, _slices = Path(f"/proc/{pid}/schedstat").read_text().split()
+            total += int(ran)
+        return total * _NANO
+
+    def refused(self) -> int:
+        """How many calls it turned away so far, which then ran cold."""
+        return ask(str(self.socket))["refused"]
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _pss(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError(f"no Pss of process {pid}")
