@@ -11,6 +11,9 @@ jump to them, and go after them.
 An owner is a name of the form "group/…"; the whole of it counts, and the part before the first
 slash makes it findable together with others of its group. An element of a map that is `shared` may
 be held by several owners, and goes with the last one; `holders` counts those held by more than one.
+
+What is one owner's alone, others may wait for (`Waiting`): whose turn it is next gets it in the
+transaction in which its holder loses it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import ipaddress
 from _blake2 import blake2s
 
 from hostnet.nfchange import Changes, change
-from hostnet.nfelement import Element, Map, dump, get, number
+from hostnet.nfelement import Element, Map, comment_bytes, comment_of, dump, get, number
 from hostnet.nftable import chain_exists
 
 TYPE_CHECKING = False
@@ -71,14 +74,105 @@ def _hash(text: str) -> str:
     return blake2s(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()[:15]
 
 
+class Draft:
+    """A table as a transaction in the making leaves it: what is looked up here sees it changed.
+
+    The kernel is asked once for each element, so two owners can change places in one transaction.
+    """
+
+    __slots__ = ("_after", "_before", "_empty_chains", "_gone_chains", "nl")
+
+    def __init__(self, nl: Netlink) -> None:
+        self.nl = nl
+        self._before: dict[tuple[str, Values], Element | None] = {}
+        self._after: dict[tuple[str, Values], Element | None] = {}
+        self._empty_chains: list[tuple[str, str]] = []
+        self._gone_chains: list[tuple[str, str]] = []
+
+    def get(self, wanted: Element) -> Element | None:
+        """The element with this key, None where there is none. Raises NetlinkError."""
+        name = wanted.identity
+        if name not in self._after:
+            self._before[name] = self._after[name] = get(self.nl, wanted)
+        return self._after[name]
+
+    def put(self, element: Element) -> None:
+        """Make the element, in place of what has its key."""
+        self._before.setdefault(element.identity, None)
+        self._after[element.identity] = element
+
+    def drop(self, element: Element) -> None:
+        """Delete the element with this key, which was looked up."""
+        self._after[element.identity] = None
+
+    def create_chain(self, table: str, name: str) -> None:
+        self._empty_chains.append((table, name))
+
+    def delete_chain(self, table: str, name: str) -> None:
+        if chain_exists(self.nl, table, name):
+            self._gone_chains.append((table, name))
+
+    def changes(self) -> Changes:
+        """The transaction."""
+        made = Changes()
+        for table, name in self._empty_chains:
+            made.create_chain(table, name)
+        changed = [(old, self._after[name]) for name, old in self._before.items()]
+        changed = [(old, new) for old, new in changed if not _same(old, new)]
+        for old, _new in changed:
+            if old is not None:
+                made.delete(old)
+        for _old, new in changed:
+            if new is not None:
+                made.create(new)
+        for table, name in self._gone_chains:
+            made.delete_chain(table, name)
+        return made
+
+
+def _same(one: Element | None, other: Element | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one is other or (one.data == other.data and one.comment == other.comment)
+
+
+def is_anothers(found: Element, element: Element) -> bool:
+    """Whether an element that is on record as `element` has the label of somebody else.
+
+    Labels cut short are taken for the same.
+    """
+    return found.comment not in ("", element.comment, comment_of(comment_bytes(element.comment)))
+
+
+class Waiting:
+    """How an owner waits for what is another's: pure functions of a record.
+
+    place: the element of a shared set that those hold who wait for what this record stands for,
+    None where nobody can; `holding`: the record as it is when it does not wait.
+    """
+
+    __slots__ = ("holding", "place")
+
+    def __init__(
+        self, place: Callable[[Values], Element | None], holding: Callable[[Values], Values]
+    ) -> None:
+        self.place = place
+        self.holding = holding
+
+    def places(self, records: Iterable[Values]) -> dict[tuple[str, Values], Element]:
+        """Where others would wait for what these records hold."""
+        held = [self.place(one) for one in records if self.holding(one) == one]
+        return {one.identity: one for one in held if one is not None}
+
+
 class Registry:
     """The owners of a table's elements.
 
     data: the layout of a record. elements, chains: which elements and (names of) chains a record
-    of an owner stands for, pure functions.
+    of an owner stands for, pure functions. A record that waits stands for its place.
     """
 
-    __slots__ = ("_chains", "_elements", "holders", "owners", "table")
+    __slots__ = ("_chains", "_elements", "_waiting", "holders", "owners", "table")
 
     def __init__(
         self,
@@ -86,18 +180,23 @@ class Registry:
         data: str,
         elements: Callable[[Values, Owner], Iterable[Element]],
         chains: Callable[[Values, Owner], Iterable[str]] | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         self.table = table
         self.owners = Map(table, "owners", "ifname . ifname . mark", data)
         self.holders = Map(table, "holders", "ifname . ipv6_addr", "mark")
         self._elements = elements
         self._chains = chains
+        self._waiting = waiting
 
     def records(self, nl: Netlink, owner: Owner) -> list[Values]:
         """The owner's records; none where it owns nothing or the table is missing."""
+        return self._records(Draft(nl), owner)
+
+    def _records(self, draft: Draft, owner: Owner) -> list[Values]:
         found: list[Values] = []
         while True:
-            record = get(nl, Element(self.owners, (owner.group, owner.member, len(found))))
+            record = draft.get(Element(self.owners, (owner.group, owner.member, len(found))))
             if record is None:
                 return found
             found.append(record.data)
@@ -106,42 +205,34 @@ class Registry:
         """The elements that these records of the owner stand for."""
         return {one.identity: one for record in records for one in self._elements(record, owner)}
 
-    def holders_of(self, nl: Netlink, element: Element) -> int:
+    def holders_of(self, draft: Draft, element: Element) -> int:
         """How many owners hold an element of a shared map."""
-        counted = get(nl, self._counter(element))
+        counted = draft.get(self._counter(element))
         if counted is not None:
             return number(counted.data[0])
-        return 0 if get(nl, element) is None else 1
+        return 0 if draft.get(element) is None else 1
 
     def give(
         self,
         nl: Netlink,
         owner: Owner,
         records: list[Values],
-        guard: Callable[[Held], None] | None = None,
+        settle: Callable[[Draft, Held], list[Values]] | None = None,
     ) -> bool:
         """Make the owner own exactly this, in one transaction; what is missing of it is restored.
 
-        guard: called with what it held, to look up what else must (not) be there and to raise.
-        False where all was so already. Raises TakenError for an element that
-        is not shared and another's, NetlinkError, ContentionError.
+        settle: called with what it held, to look up what else must (not) be there, and to raise or
+        to say what it is to be instead of `records`. False where all was so already. Raises
+        TakenError for an element that is not shared and another's, NetlinkError, ContentionError.
         """
 
         def plan() -> Changes:
-            before = self.records(nl, owner)
-            old, new = self.held(before, owner), self.held(records, owner)
-            if guard is not None:
-                guard(old)
-            changes = Changes()
-            chains = self._own_chains(records, owner)
-            for chain in chains:
-                changes.create_chain(self.table, chain)
-            self._drop(nl, changes, [one for name, one in old.items() if name not in new])
-            for name, element in new.items():
-                self._take(nl, changes, element, name in old)
-            self._drop_chains(nl, changes, self._own_chains(before, owner) - chains)
-            self._rewrite(changes, owner, before, records)
-            return changes
+            draft = Draft(nl)
+            before = self._records(draft, owner)
+            after = records if settle is None else settle(draft, self.held(before, owner))
+            self._exchange(draft, owner, before, after)
+            self._pass_on(draft, owner, before, after)
+            return draft.changes()
 
         return change(nl, plan, f"write to the nftables table inet {self.table}")
 
@@ -153,17 +244,64 @@ class Registry:
         before: list[Values] = []
 
         def plan() -> Changes:
-            before[:] = self.records(nl, owner)
-            changes = Changes()
-            self._drop(nl, changes, self.held(before, owner).values())
-            self._drop_chains(nl, changes, self._own_chains(before, owner))
-            self._rewrite(changes, owner, before, [])
-            return changes
+            draft = Draft(nl)
+            before[:] = self._records(draft, owner)
+            self._exchange(draft, owner, before, [])
+            self._pass_on(draft, owner, before, [])
+            return draft.changes()
 
         # The cheapest of all calls is the one that finds nothing: one look-up.
-        if self.records(nl, owner):
+        if get(nl, Element(self.owners, (owner.group, owner.member, 0))) is not None:
             change(nl, plan, f"remove {owner.name} from the nftables table inet {self.table}")
         return before
+
+    def _exchange(
+        self, draft: Draft, owner: Owner, before: list[Values], after: list[Values]
+    ) -> None:
+        """Let the owner have these records and what they stand for in place of those before."""
+        old, new = self.held(before, owner), self.held(after, owner)
+        chains = self._own_chains(after, owner)
+        for chain in chains:
+            draft.create_chain(self.table, chain)
+        for name, element in old.items():
+            if name not in new:
+                self._drop(draft, element)
+        for name, element in new.items():
+            self._take(draft, element, name in old)
+        for chain in self._own_chains(before, owner) - chains:
+            draft.delete_chain(self.table, chain)
+        self._rewrite(draft, owner, before, after)
+
+    def _pass_on(
+        self, draft: Draft, owner: Owner, before: list[Values], after: list[Values]
+    ) -> None:
+        """Let others have what the owner has lost and they wait for.
+
+        One look-up for each record lost; where somebody waits, a list of all owners.
+        """
+        if self._waiting is None:
+            return
+        kept = self._waiting.places(after)
+        lost = self._waiting.places(before)
+        wanted = {name for name, one in lost.items() if name not in kept and draft.get(one)}
+        if not wanted:
+            return
+        owners = sorted(dump(draft.nl, self.owners), key=lambda one: (one.comment, one.key[2]))
+        for found in owners:
+            heir = Owner.found(found)
+            place = self._waiting.place(found.data)
+            if heir.member == owner.member or place is None or place.identity not in wanted:
+                continue
+            holding = self._waiting.holding(found.data)
+            if holding != found.data and self._is_free(draft, holding, heir):
+                wanted.remove(place.identity)
+                has = self._records(draft, heir)
+                index = number(found.key[2])
+                self._exchange(draft, heir, has, [*has[:index], holding, *has[index + 1 :]])
+
+    def _is_free(self, draft: Draft, record: Values, owner: Owner) -> bool:
+        elements = self._elements(record, owner)
+        return all(one.map.shared or draft.get(one) is None for one in elements)
 
     def strangers(self, nl: Netlink, group: str, keep: Iterable[str]) -> list[Owner]:
         """The owners of this group that are not among `keep`. Lists the whole map."""
@@ -181,48 +319,42 @@ class Registry:
             return set()
         return {chain for record in records for chain in self._chains(record, owner)}
 
-    def _drop_chains(self, nl: Netlink, changes: Changes, chains: Iterable[str]) -> None:
-        for chain in chains:
-            if chain_exists(nl, self.table, chain):
-                changes.delete_chain(self.table, chain)
-
-    def _take(self, nl: Netlink, changes: Changes, element: Element, held: bool) -> None:
-        found = get(nl, element)
+    def _take(self, draft: Draft, element: Element, held: bool) -> None:
+        found = draft.get(element)
+        # With the comment of the same owner it is the same owner's, whose record got lost.
         if found is None:
-            changes.create(element)
-        elif held or found.comment == element.comment:
-            # With the comment of the same owner it is the same owner's, whose record got lost.
-            if found.data != element.data:
-                changes.delete(element)
-                changes.create(element)
+            draft.put(element)
         elif element.map.shared:
-            self._count(nl, changes, element, +1)
-        else:
+            if not held and found.comment != element.comment:
+                self._count(draft, element, +1)
+        elif found.comment != element.comment and (not held or is_anothers(found, element)):
             raise TakenError(element, found)
+        elif found.data != element.data:
+            draft.put(element)
 
-    def _drop(self, nl: Netlink, changes: Changes, elements: Iterable[Element]) -> None:
-        for element in elements:
-            others = element.map.shared and self._count(nl, changes, element, -1)
-            found = get(nl, element)
-            if found is None or (others and found.comment != element.comment):
-                continue
-            changes.delete(element)
-            if others:
-                # It was labelled with the first of its holders, which leaves.
-                changes.create(Element(element.map, element.key, element.data))
+    def _drop(self, draft: Draft, element: Element) -> None:
+        others = element.map.shared and self._count(draft, element, -1)
+        found = draft.get(element)
+        if found is None or (others and found.comment != element.comment):
+            return
+        if others:
+            # It was labelled with the first of its holders, which leaves.
+            draft.put(Element(element.map, element.key, element.data))
+        elif element.map.shared or not is_anothers(found, element):
+            draft.drop(element)
 
-    def _count(self, nl: Netlink, changes: Changes, element: Element, step: int) -> bool:
+    def _count(self, draft: Draft, element: Element, step: int) -> bool:
         """Count one holder more or less; False for the last one."""
         counter = self._counter(element)
-        counted = get(nl, counter)
+        counted = draft.get(counter)
         before = number(counted.data[0]) if counted is not None else 1
         if before + step < 1:
             return False
-        if counted is not None:
-            changes.delete(counted)
         if before + step > 1:
             data = (before + step,)
-            changes.create(Element(self.holders, counter.key, data, element.comment))
+            draft.put(Element(self.holders, counter.key, data, element.comment))
+        elif counted is not None:
+            draft.drop(counter)
         return True
 
     def _counter(self, element: Element) -> Element:
@@ -231,15 +363,11 @@ class Registry:
         return Element(self.holders, (element.map.name, ipaddress.IPv6Address(digest)))
 
     def _rewrite(
-        self, changes: Changes, owner: Owner, before: list[Values], after: list[Values]
+        self, draft: Draft, owner: Owner, before: list[Values], after: list[Values]
     ) -> None:
-        for index in range(max(len(before), len(after))):
-            old = before[index] if index < len(before) else None
-            new = after[index] if index < len(after) else None
-            if old == new:
-                continue
-            key = owner.group, owner.member, index
-            if old is not None:
-                changes.delete(Element(self.owners, key))
-            if new is not None:
-                changes.create(Element(self.owners, key, new, owner.name))
+        for index, record in enumerate(after):
+            if index >= len(before) or before[index] != record:
+                key = owner.group, owner.member, index
+                draft.put(Element(self.owners, key, record, owner.name))
+        for index in range(len(after), len(before)):
+            draft.drop(Element(self.owners, (owner.group, owner.member, index)))

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hostnet import nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
 from hostnet.nfelement import Element, Map, dump, generation, get
-from hostnet.nfowner import Owner, Registry, TakenError
+from hostnet.nfowner import Owner, Registry, TakenError, Waiting
 from tests.kit.host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hostnet.nfelement import Values
-    from hostnet.nfowner import Held
+    from hostnet.nfowner import Draft, Held
 
 NAME = "test"
 PORTS = Map(NAME, "ports", "inet_proto . inet_service", "ipv4_addr . inet_service")
@@ -121,16 +121,91 @@ def test_what_got_lost_is_restored(lost: Map, nl: Netlink) -> None:
     assert (ports(nl), near(nl)) == ({}, set())
 
 
-def test_a_guard_sees_what_was_held(nl: Netlink) -> None:
+def test_what_is_given_may_be_settled_on_what_was_held(nl: Netlink) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
 
-    def guard(old: Held) -> None:
+    def refuse(draft: Draft, old: Held) -> list[Values]:
         assert set(old) == {("ports", (6, 80)), ("near", (A,))}
         raise PermissionError("no")
 
     with pytest.raises(PermissionError):
-        REGISTRY.give(nl, ONE, [(81, A)], guard)
+        REGISTRY.give(nl, ONE, [(81, A)], refuse)
     assert REGISTRY.records(nl, ONE) == [(80, A)]
+    REGISTRY.give(nl, ONE, [], lambda _draft, _old: [(82, A)])
+    assert REGISTRY.records(nl, ONE) == [(82, A)]
+
+
+def test_what_has_somebody_elses_label_is_left_alone(nl: Netlink) -> None:
+    REGISTRY.give(nl, ONE, [(80, A)])
+    nft.run(f"flush map inet {NAME} {PORTS.name}")
+    REGISTRY.give(nl, TWO, [(80, B)])
+    with pytest.raises(TakenError):
+        REGISTRY.give(nl, ONE, [(80, A)])
+    REGISTRY.remove(nl, ONE)
+    assert ports(nl) == {80: (B, TWO.name)}
+    REGISTRY.remove(nl, TWO)
+    assert ports(nl) == {}
+    assert near(nl) == set()
+
+
+# Records that wait have an address of 10.2.0.0/16 in place of 10.1.0.0/16.
+PLACES = Map(NAME, "places", "mark", shared=True)
+STEP = 1 << 16
+
+
+def patient_elements(record: Values, owner: Owner) -> list[Element]:
+    if record != holding(record):
+        return [Element(PLACES, (record[0],), (), owner.name)]
+    return elements(record, owner)
+
+
+def holding(record: Values) -> Values:
+    port, address = record
+    assert isinstance(address, IPv4Address)
+    return port, address - STEP if address > IPv4Address("10.2.0.0") else address
+
+
+PATIENT = Registry(
+    NAME,
+    "inet_service . ipv4_addr",
+    patient_elements,
+    waiting=Waiting(lambda record: Element(PLACES, (record[0],)), holding),
+)
+
+
+def test_whoever_waits_gets_it_with_the_same_transaction(nl: Netlink) -> None:
+    nft.run(PLACES.declaration)
+    owners = [Owner(f"net{number}/one/eth0") for number in range(4)]
+    everyone = [Owner("net/two/eth0"), *owners]
+    PATIENT.give(nl, everyone[0], [(90, A)])
+    PATIENT.give(nl, owners[0], [(79, A), (80, A), (81, A)])
+    PATIENT.give(nl, owners[1], [(80, B + STEP), (82, B), (81, B + STEP)])
+    PATIENT.give(nl, owners[2], [(80, A + STEP)])
+    PATIENT.give(nl, owners[3], [(81, A + STEP)])
+    before = generation(nl)
+    PATIENT.remove(nl, owners[0])
+    assert generation(nl) == before + 1
+    assert ports(nl) == {
+        90: (A, "net/two/eth0"),
+        **dict.fromkeys((80, 81, 82), (B, "net1/one/eth0")),
+    }
+    assert near(nl) == {A, B}
+    assert PATIENT.records(nl, owners[1]) == [(80, B), (82, B), (81, B)]
+    # Whoever keeps less than before passes on as well; the rest stays.
+    PATIENT.give(nl, owners[1], [(80, B)])
+    assert ports(nl) == {
+        90: (A, "net/two/eth0"),
+        80: (B, "net1/one/eth0"),
+        81: (A, "net3/one/eth0"),
+    }
+    PATIENT.remove(nl, owners[2])
+    assert dump(nl, PLACES) == []
+    PATIENT.remove(nl, owners[1])
+    assert near(nl) == {A}
+    PATIENT.remove(nl, everyone[0])
+    PATIENT.remove(nl, owners[3])
+    for one in (PORTS, NEAR, PLACES, PATIENT.owners, PATIENT.holders):
+        assert dump(nl, one) == []
 
 
 def test_strangers_are_those_of_the_group_that_are_not_kept(nl: Netlink) -> None:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
+from cni.record import replace
+from cni_portmap.ownership import of_same_container
 from cni_portmap.plan import shown
 from cni_portmap.publish import localhost_link, planned
-from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, pack, unpack
+from cni_portmap.tables import (
+    GATE_RULES,
+    GATED,
+    NAME,
+    PENDING,
+    REGISTRY,
+    TABLE,
+    WAITING,
+    gate,
+    pack,
+    unpack,
+)
 from cni_portmap.withdraw import netfilter
 from hostnet import sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
@@ -38,8 +51,12 @@ def check(call: Call, config: Config, result: Result) -> None:
         if wanted:
             found += TABLE.problems(nl)
         for one in wanted:
+            waiting = replace(one, flags=one.flags | WAITING)
             if one in held:
                 found += _problems(nl, one, owner)
+            elif waiting in held:
+                found += _problems(nl, waiting, owner)
+                found += _problems_of_waiting(nl, waiting, owner)
             else:
                 found.append(f"port {shown(one)} is not published{_instead(one, held)}")
         found += _gate_problems(nl, owner, wanted)
@@ -80,6 +97,18 @@ def _problems(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
         elif found.data != element.data:
             leads = ":".join(str(value) for value in found.data)
             yield f"port {shown(one)} leads to {leads} in {where}"
+
+
+def _problems_of_waiting(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
+    """Nobody of the container has the port, so that it is not reached at all."""
+    target = one.target()
+    found = get(nl, target)
+    if found is None or not of_same_container(owner, found.comment):
+        state = "is missing" if found is None else f'belongs to "{found.comment}"'
+        yield (
+            f"port {shown(one)}, which another attachment of the container has, {state} in "
+            f"{target.map.name} of the nftables table inet {NAME}"
+        )
 
 
 def _gate_problems(nl: Netlink, owner: Owner, wanted: list[Published]) -> Iterator[str]:

@@ -11,7 +11,17 @@ from cni.record import replace
 from cni_portmap import flows, ownership, withdraw
 from cni_portmap.flows import NO_WAY
 from cni_portmap.plan import container_addresses, publish
-from cni_portmap.tables import GATE_RULES, GATED, NAME, PENDING, REGISTRY, TABLE, gate, unpack
+from cni_portmap.tables import (
+    GATE_RULES,
+    GATED,
+    NAME,
+    PENDING,
+    REGISTRY,
+    TABLE,
+    WAITING,
+    gate,
+    unpack,
+)
 from hostnet import route, sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
 from hostnet.nfowner import Owner
@@ -39,15 +49,16 @@ def add(call: Call, config: Config, result: Result) -> None:
         # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
         undo.push(withdraw.take_back, nl, owner)
         try:
-            ownership.give(nl, owner, _pending(wanted) if gated else wanted)
+            given = ownership.give(nl, owner, _pending(wanted) if gated else wanted)
         except CniError:
             undo.discard()  # Refused, so the attachment still has what it had before.
             raise
         if gated:
             _lay_conditions(owner, wanted, config.conditions)
-            ownership.give(nl, owner, wanted)
-        _route_localhost(config, wanted)
-        flows.forget_older(nl, [one for one in wanted if one not in before])
+            given = ownership.give(nl, owner, wanted)
+        _route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
+        served = [one for one in given if not one.flags & WAITING]
+        flows.forget_older(nl, [one for one in served if one not in before])
 
 
 def planned(config: Config, result: Result, ifname: str) -> list[Published]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from cni.record import record
+from cni.record import record, replace
 from hostnet.nfelement import (
     NFPROTO_IPV4,
     NFPROTO_IPV6,
@@ -28,7 +28,7 @@ from hostnet.nfelement import (
     number,
     unmapped,
 )
-from hostnet.nfowner import Registry
+from hostnet.nfowner import Registry, Waiting
 from hostnet.nftable import Chain, Table
 
 TYPE_CHECKING = False
@@ -52,6 +52,8 @@ GATED = 4
 """Only what meets the attachment's conditions."""
 PENDING = 8
 """Nothing yet: the owner is known, in case the call gets killed."""
+WAITING = 128
+"""Nothing while another attachment of the same container has this port; the next one to have it."""
 
 _TARGET = {4: "ipv4_addr . inet_service", 6: "ipv6_addr . inet_service"}
 _FAMILY = {4: NFPROTO_IPV4, 6: NFPROTO_IPV6}
@@ -78,6 +80,8 @@ GATES_ADDR = {
 }
 SPLIT = Map(NAME, "split", "nf_proto . inet_proto . inet_service", shared=True)
 """Ports that are published at single addresses: none of them can be published at all addresses."""
+QUEUE = Map(NAME, "waiting", "ipv6_addr . inet_proto . inet_service", shared=True)
+"""Ports that somebody waits for (WAITING), so that who has one can tell when it leaves."""
 
 
 @record
@@ -85,7 +89,7 @@ class Published:
     """A port of the host, of one IP version, that leads to a container.
 
     protocol: an IP protocol number. host: None for all addresses. link: the name of the host's
-    link towards the container. flags: NEAR, ALL, GATED, PENDING.
+    link towards the container. flags: NEAR, ALL, GATED, PENDING, WAITING.
     """
 
     version: int
@@ -113,25 +117,30 @@ class Published:
         """The element that says its port is published at single addresses."""
         return Element(SPLIT, (_FAMILY[self.version], self.protocol, self.host_port))
 
+    def place(self) -> Element:
+        """The element that says its port is waited for."""
+        return Element(QUEUE, (_mapped_host(self), self.protocol, self.host_port))
+
+
+def _mapped_host(one: Published) -> IPv6Address:
+    return mapped(one.host or (IPv4Address(0) if one.version == 4 else IPv6Address(0)))
+
 
 def pack(one: Published) -> Values:
     """The record of `owners`: host port, the two addresses, the link, and the rest as a mark.
 
     libnftables shows five fields at most. The mark holds, from the left, 16 bits of container
-    port, 8 of protocol, 4 of IP version and 4 of flags.
+    port, 8 of protocol, 1 of WAITING, 3 of IP version and 4 of the other flags.
     """
-    host = one.host
-    if host is None:
-        host = IPv4Address(0) if one.version == 4 else IPv6Address(0)
     mark = one.container_port << 16 | one.protocol << 8 | one.version << 4 | one.flags
-    return one.host_port, mapped(host), mapped(one.container), one.link, mark
+    return one.host_port, _mapped_host(one), mapped(one.container), one.link, mark
 
 
 def unpack(values: Values) -> Published:
     """What `pack` was given."""
     port, host, container, link, rest = values
     mark = number(rest)
-    version = mark >> 4 & 0xF
+    version = mark >> 4 & 7
     host = unmapped(host, version)
     return Published(
         version=version,
@@ -141,7 +150,7 @@ def unpack(values: Values) -> Published:
         container=unmapped(container, version),
         container_port=mark >> 16,
         link=str(link),
-        flags=mark & 0xF,
+        flags=mark & 0x8F,
     )
 
 
@@ -157,8 +166,14 @@ def gate(owner: Owner, version: int) -> str:
 def elements(values: Values, owner: Owner) -> Iterator[Element]:
     """The elements that a record stands for."""
     one = unpack(values)
-    if one.flags & PENDING:
-        return
+    for element in () if one.flags & PENDING else _elements(one, owner):
+        element.comment = owner.name
+        yield element
+
+
+def _elements(one: Published, owner: Owner) -> list[Element]:
+    if one.flags & WAITING:
+        return [one.place()]
     version, endpoint = one.version, (one.container, one.protocol, one.container_port)
     target = one.target()
     of = [target]
@@ -174,9 +189,19 @@ def elements(values: Values, owner: Owner) -> Iterator[Element]:
         of.append(Element(GATES, (_FAMILY[version], *target.key), (gate(owner, version),)))
     elif one.flags & GATED:
         of.append(Element(GATES_ADDR[version], target.key, (gate(owner, version),)))
-    for element in of:
-        element.comment = owner.name
-        yield element
+    return of
+
+
+def place(values: Values) -> Element | None:
+    """Where others wait for the port of a record."""
+    one = unpack(values)
+    return None if one.flags & PENDING else one.place()
+
+
+def holding(values: Values) -> Values:
+    """The record as it is when it does not wait."""
+    one = unpack(values)
+    return pack(replace(one, flags=one.flags & ~WAITING))
 
 
 def chains(values: Values, owner: Owner) -> Iterator[str]:
@@ -187,8 +212,11 @@ def chains(values: Values, owner: Owner) -> Iterator[str]:
 
 
 def _translation() -> Iterator[tuple[str, str]]:
-    """The rules that lead a packet to a published port's container: comment and text."""
-    yield "conditions", f"meta nfproto . meta l4proto . th dport vmap @{GATES.name}"
+    """The rules that lead a packet to a published port's container: comment and text.
+
+    All of a single address before those of all addresses: a container may have published both, on
+    two networks, and the conditions of the one say nothing about the other.
+    """
     for v, word in _WORD.items():
         of = GATES_ADDR[v].name
         yield f"conditions{v}", f"{word} daddr . meta l4proto . th dport vmap @{of}"
@@ -196,6 +224,7 @@ def _translation() -> Iterator[tuple[str, str]]:
     for v, word in _WORD.items():
         key = f"{word} daddr . meta l4proto . th dport"
         yield f"address{v}", f"{ports} dnat {word} to {key} map @{ADDR[v].name}"
+    yield "conditions", f"meta nfproto . meta l4proto . th dport vmap @{GATES.name}"
     for v, word in _WORD.items():
         key = "meta l4proto . th dport"
         yield f"port{v}", f"{ports} dnat {word} to {key} map @{ANY[v].name}"
@@ -217,6 +246,7 @@ REGISTRY = Registry(
     "inet_service . ipv6_addr . ipv6_addr . ifname . mark",
     elements,
     chains,
+    Waiting(place, holding),
 )
 _LOCAL = ("local", "fib daddr type != local accept")
 # Priorities: NF_IP_PRI_RAW, NF_IP_PRI_NAT_DST, NF_IP_PRI_NAT_SRC, <linux/netfilter_ipv4.h>.
@@ -226,6 +256,7 @@ TABLE = Table(
         *(one for of in (ANY, ADDR, NEARBY, ITSELF, EVERY, GATES_ADDR) for one in of.values()),
         GATES,
         SPLIT,
+        QUEUE,
         REGISTRY.owners,
         REGISTRY.holders,
     ),
