@@ -136,20 +136,20 @@ static int begin(void)
 /* The exit status of a call that the daemon took, or RUN_COLD. */
 static int run_warm(const char *plugin, const char *self, const char *command)
 {
-    const char *path = getenv("CNID_SOCKET");
-    unsigned char answer[2] = {0};
-    struct pollfd accepted = {.events = POLLIN};
+    const char *given = getenv("CNID_SOCKET"), *path = given ? given : DEFAULT_SOCKET;
+    unsigned char answer[2] = {'W'};
+    struct pollfd answered = {.events = POLLIN};
     ssize_t size;
 
-    if (!path)
-        path = DEFAULT_SOCKET;
     if (!*path || fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
         return RUN_COLD;
-    accepted.fd = connection = connect_to(path);
-    if (connection < 0)
+    answered.fd = connection = connect_to(path);
+    if (connection < 0 || send_request(plugin, self))
         return RUN_COLD;
-    if (send_request(plugin, self) || poll(&accepted, 1, ACCEPT_MS) != 1 ||
-        recv(connection, answer, 1, 0) != 1 || answer[0] != 'A' || begin()) {
+    while (answer[0] == 'W') /* it lives, and has no worker yet */
+        if (poll(&answered, 1, ACCEPT_MS) != 1 || recv(connection, answer, 1, 0) != 1)
+            answer[0] = 'R';
+    if (answer[0] != 'A' || begin()) {
         close(connection); /* the call has not begun, and never will there */
         return RUN_COLD;
     }

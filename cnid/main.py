@@ -17,7 +17,7 @@ from cnid.listen import claim, listen_metrics, listen_unix
 from cnid.pool import Pool, open_descriptors
 from cnid.preload import preload
 from cnid.protocol import BUILD_LONGEST
-from cnid.server import Server
+from cnid.server import PATIENCE_SECONDS, Server
 from hostnet import nft
 
 TYPE_CHECKING = False
@@ -70,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
         help=f"calls after which a worker is replaced ({CALLS})",
     )
     parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="when all workers are busy and none ends a call for so long, those who wait run cold "
+        f"({PATIENCE_SECONDS:g})",
+    )
+    parser.add_argument(
         "--metrics", metavar="ADDRESS", help="Prometheus at unix:PATH or 127.0.0.1:PORT"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -112,12 +120,13 @@ def _serve(
             Guard(build, plugins),
             pool,
             metrics=scraped,
+            notify=systemd.notify,
             alive=alive,
             tick=alive.every,
+            patience=asked.patience,
         )
         log("serving", socket=path, build=build, workers=asked.workers)
-        server.run(lambda: systemd.notify("READY=1"))
-        systemd.notify("STOPPING=1")
+        server.run()
     finally:
         if not inherited:
             os.unlink(path)

@@ -3,7 +3,8 @@
 One SOCK_SEQPACKET connection a call, so a message is whole or not there at all:
 
     launcher  request, with the descriptors of stdin, stdout, stderr and the working directory
-    daemon    ACCEPTED, or REFUSED: then the launcher executes the cold plugin
+    daemon    WAIT, any number of times; then ACCEPTED, or REFUSED: then the launcher executes the
+              cold plugin
     launcher  GO
     daemon    DONE and the exit status, or REFUSED where GO came too late
     launcher  at any time after GO: STOP and SIGTERM's or SIGINT's number; to go away says the same
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from socket import socket
 
 REFUSED = b"R"
+WAIT = b"W"
 ACCEPTED = b"A"
 GO = b"G"
 STOP = b"T"

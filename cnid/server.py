@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 5.0
 """How long a connection may take to say what it wants."""
+PATIENCE_SECONDS = 3.0
+"""How long calls wait for a worker while none of them ends a call."""
 STOP_SECONDS = 30.0
 """How long calls under way may go on after SIGTERM."""
 _TICK = 1.0
+_TELL_SECONDS = 0.5
 _PAUSE_SECONDS = 0.1
 _MOST_WAITING = 1024
 
@@ -54,6 +57,13 @@ class _Waiting:
             pass
         self.close()
 
+    def wait(self) -> None:
+        """Let the client know that there is something to wait for."""
+        try:
+            self.connection.send(protocol.WAIT)
+        except OSError:  # what its worker will find out
+            pass
+
     def close(self) -> None:
         self.connection.close()
         for fd in self.descriptors:
@@ -63,8 +73,9 @@ class _Waiting:
 class Server:
     """The daemon. listener: bound and listening, SOCK_SEQPACKET. build: what it is a build of.
 
-    metrics: a listening stream socket for Prometheus, or None. alive: called every `tick` seconds
-    and with every event.
+    metrics: a listening stream socket for Prometheus, or None. notify: told READY=1 and STOPPING=1,
+    as systemd wants it. alive: called every `tick` seconds and with every event. patience: seconds
+    that calls wait for a worker while none of them ends a call.
     """
 
     def __init__(
@@ -74,17 +85,22 @@ class Server:
         guard: Guard,
         pool: Pool,
         *,
-        metrics: socket.socket | None = None,
-        alive: Callable[[], None] = lambda: None,
+        metrics: socket.socket | None,
+        notify: Callable[[str], None],
+        alive: Callable[[], None],
         tick: float = _TICK,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._listener = listener
         self._build = build
         self._guard = guard
         self._pool = pool
         self._metrics = metrics
+        self._notify = notify
         self._alive = alive
         self._every = min(tick, _TICK)
+        self._patience = patience
+        self._moved = self._told = time.monotonic()
         self._started = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._silent: dict[socket.socket, float] = {}
@@ -97,11 +113,8 @@ class Server:
             if one is not None:
                 one.setblocking(False)
 
-    def run(self, ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT, then let the calls under way end.
-
-        ready: called when the workers are there.
-        """
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then let the calls under way end."""
         signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # the wake-up descriptor tells
@@ -110,7 +123,7 @@ class Server:
         if self._metrics is not None:
             self._accept(self._metrics, self._on_scrape)
         self._refill()
-        ready()
+        self._notify("READY=1")
         while not self._is_over():
             for key, _ in self._selector.select(_PAUSE_SECONDS if self._paused else self._every):
                 # Unless what another handler has just done has closed it.
@@ -133,6 +146,7 @@ class Server:
         if self._stopping or not {signal.SIGTERM, signal.SIGINT} & set(numbers):
             return
         log("stopping", calls=sum(member.busy for member in self._pool.members))
+        self._notify("STOPPING=1")
         self._stopping = time.monotonic() + STOP_SECONDS
         for one in (self._listener, self._metrics):  # who connects from now on runs cold
             if one is not None:
@@ -140,9 +154,7 @@ class Server:
                 one.close()
         for one in [*self._silent]:
             self._forget(one)
-        for waiting in self._waiting:
-            self._refuse(waiting, "the daemon stops")
-        self._waiting.clear()
+        self._refuse_waiting("the daemon stops")
 
     def _is_over(self) -> bool:
         if not self._stopping:
@@ -203,6 +215,11 @@ class Server:
             self._waiting.append(request)
             self._dispatch()
 
+    def _refuse_waiting(self, why: str) -> None:
+        for request in self._waiting:
+            self._refuse(request, why)
+        self._waiting.clear()
+
     def _refuse(self, request: _Waiting, why: str) -> None:
         self._tally.refused += 1
         log("refused", why=why)
@@ -240,6 +257,7 @@ class Server:
                 self._refuse(request, f"worker {member.pid} is gone: {error.strerror}")
                 self._lose(member)
             else:
+                self._moved = time.monotonic()
                 request.close()
 
     def _on_report(self, member: Member) -> None:
@@ -252,6 +270,7 @@ class Server:
             self._lose(member)
             return
         member.busy = False
+        self._moved = time.monotonic()
         if done.pop("strayed", False):
             log("worker left the host's network namespace", pid=member.pid)
         last = done.pop("last", False)
@@ -293,7 +312,19 @@ class Server:
             self._paused.pop(0)[1]()
         self._refill()
         self._dispatch()
+        self._hold_out(now)
         self._alive()
+
+    def _hold_out(self, now: float) -> None:
+        """Keep those who wait for a worker, unless all workers are stuck."""
+        if now - self._told < _TELL_SECONDS:
+            return
+        self._told = now
+        if now - self._moved < self._patience:
+            for request in self._waiting:
+                request.wait()
+        else:
+            self._refuse_waiting("all workers are busy with long calls")
 
     def status(self) -> Status:
         """What `cnid status` shows."""

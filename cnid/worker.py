@@ -58,7 +58,6 @@ class Worker:
         self._caller: Caller | None = None
         os.setsid()  # no terminal of the daemon's is the calls' affair, nor its ^C
         lend_stderr()
-        signal.signal(signal.SIGIO, self._on_io)
         self._leave()
 
     def run(self) -> None:
@@ -135,6 +134,7 @@ class Worker:
         os.chdir("/")
         os.umask(0o022)
         pass_signals()
+        signal.signal(signal.SIGIO, self._on_io)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _on_io(self, *_: object) -> None:
