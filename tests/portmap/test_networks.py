@@ -228,6 +228,27 @@ def test_the_same_add_again_changes_nothing(on: list[Attachment]) -> None:
         assert elements() == ""
 
 
+@pytest.mark.parametrize("size", [122, 123])
+def test_names_cut_short_in_comments(size: int, one: Container) -> None:
+    """122 bytes of network and container are told apart whatever the interface; see README."""
+    container = "c" * 60
+    names = ["a" * (size - 60), "b" * (size - 60)]
+    how: dict[str, Any] = {"container": container, "netns": one.ns}
+    for _again in range(2):
+        one.runtime.add(one.config(8080, name=names[0]), **how)
+    second = one.config(8080, name=names[1])
+    if size <= 122:
+        one.runtime.add(second, **how)
+        one.runtime.delete(one.config(name=names[0]), container=container)
+        one.runtime.call("CHECK", second, **how)
+    else:
+        with pytest.raises(PluginError, match="host port 8080/tcp is taken"):
+            one.runtime.add(second, **how)
+    for name in names:
+        one.runtime.delete(one.config(name=name), container=container)
+    assert elements() == ""
+
+
 def test_check_of_whoever_has_it_and_of_whoever_waits(on: list[Attachment]) -> None:
     has, waits = on[0].add(8080), on[1].add(8080, conditionsV4=CONDITIONS)
     on[0].check(has)

@@ -79,7 +79,9 @@ GATES_ADDR = {
     v: Map(NAME, f"gates{v}", f"ipv{v}_addr . inet_proto . inet_service", VERDICT) for v in (4, 6)
 }
 SPLIT = Map(NAME, "split", "nf_proto . inet_proto . inet_service", shared=True)
-"""Ports that are published at single addresses: none of them can be published at all addresses."""
+"""Ports that are published at single addresses: none of them can be had at all addresses, but by
+the same container.
+"""
 QUEUE = Map(NAME, "waiting", "ipv6_addr . inet_proto . inet_service", shared=True)
 """Ports that somebody waits for (WAITING), so that who has one can tell when it leaves."""
 
