@@ -195,17 +195,45 @@ def test_networks_of_podmans_own_making(mixed: Podman, outside: Namespace) -> No
     mixed.remove("one")
 
 
-def test_a_container_on_several_networks(mixed: Podman, outside: Namespace) -> None:
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")], ids=" then ".join)
+def test_a_container_on_several_networks(
+    order: tuple[str, str], mixed: Podman, outside: Namespace
+) -> None:
+    """podman publishes the container's ports on each of them; they answer until the last goes."""
     mixed("network", "create", "--subnet", "10.89.1.0/24", "first")
     mixed("network", "create", "--subnet", "10.89.2.0/24", "--opt", "mtu=1400", "second")
     mixed.machine.host.share_bridge("cni-podman?")
-    mixed.serve("one", "--network", "first")
+    mixed.serve("one", "--network", "first", "--publish", "8080:80")
     mixed("network", "connect", "second", "one")
     inside = mixed.namespace("one")
     assert inside.addresses("eth0") + inside.addresses("eth1") == ["10.89.1.2/24", "10.89.2.2/24"]
     assert [inside.links()[one]["mtu"] for one in ("eth0", "eth1")] == [1500, 1400]
     assert ping(inside, "192.0.2.2") is not None
-    mixed("network", "disconnect", "first", "one")
-    assert "eth0" not in inside.links()
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    said = mixed.refused(*mixed.arguments("two", "--network", "second", "--publish", "8080:80"))
+    assert "host port 8080/tcp is taken" in said
+    mixed.remove("two")
+    mixed("network", "disconnect", order[0], "one")
+    assert ("eth0" in inside.links()) is (order[0] != "first")
     assert ping(inside, "192.0.2.2") is not None
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    mixed("network", "disconnect", order[1], "one")
+    with pytest.raises(OSError, match=r"refused|timed out"):
+        fetch(outside, UPLINK[0], 8080)
+    mixed("network", "connect", order[1], "one")
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    mixed.remove("one")
+
+
+def test_several_networks_from_the_start(mixed: Podman, outside: Namespace) -> None:
+    for number, name in enumerate(("first", "second"), 1):
+        mixed("network", "create", "--subnet", f"10.89.{number}.0/24", name)
+    mixed.machine.host.share_bridge("cni-podman?")
+    mixed.serve("one", "--network", "first,second", "--publish", "8080:80")
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    mixed.restart("one")
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    mixed.machine.host.command("nft", "flush", "ruleset")
+    mixed("network", "reload", "--all")
+    assert fetch(outside, UPLINK[0], 8080) == "one"
     mixed.remove("one")
