@@ -3,6 +3,9 @@
 
 PY := .venv/bin/python
 BINDIR ?= /opt/cni/bin
+# For the daemon's units; empty leaves them out.
+UNITDIR ?= $(wildcard /etc/systemd/system)
+INSTALL = $(PY) packaging/install.py $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(UNITDIR),--units '$(UNITDIR)')
 ARGS ?=
 SOURCES := $(shell find cni cnid hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
@@ -14,7 +17,8 @@ help:
 	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
-	@echo 'make install    copies them to BINDIR (default $(BINDIR)); make uninstall removes them'
+	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
+	@echo '                UNITDIR (/etc/systemd/system where that is); make uninstall removes both'
 	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
 
@@ -51,10 +55,10 @@ bench:
 	@$(PY) -m bench $(ARGS)
 
 install: build
-	@$(PY) packaging/install.py dist/bin $(DESTDIR)$(BINDIR)
+	@$(INSTALL) dist/bin '$(BINDIR)'
 
 uninstall: venv
-	@$(PY) packaging/install.py --remove $(DESTDIR)$(BINDIR)
+	@$(INSTALL) --remove '$(BINDIR)'
 
 format: venv
 	@$(PY) -m ruff format .

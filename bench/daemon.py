@@ -60,6 +60,10 @@ class Daemon:
         """How many calls it turned away so far, which then ran cold."""
         return ask(str(self.socket))["refused"]
 
+    def calls(self) -> int:
+        """How many calls its workers served so far."""
+        return sum(row["calls"] for row in ask(str(self.socket))["calls"])
+
     def stop(self) -> None:
         """End it."""
         self._process.send_signal(signal.SIGTERM)

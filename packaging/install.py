@@ -1,20 +1,31 @@
-"""Install the executables into a directory, or remove them: `install.py [--remove] [FROM] BINDIR`.
+"""Install the executables into a directory, or remove them.
+
+    install.py [--root DIR] [--units UNITDIR] FROM BINDIR
+    install.py --remove [--root DIR] [--units UNITDIR] BINDIR
 
 Safe while a runtime is calling plugins there: the new library directory is laid beside the old
 one, each executable is replaced by a rename, and an old library directory goes only when no
 process uses it any more. Only what a build of ours left is ever removed.
+
+--units: also systemd's units of the daemon, which name BINDIR. --root: where the machine's root is
+that this is for (DESTDIR of a package build).
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from lean import CONTENTS_PREFIX
 
 _UNFINISHED = ".pycni-unfinished"
+_UNITS = Path(__file__).resolve().parent / "systemd"
+_UNQUOTED = re.compile(r"/[\w./+@-]*", re.ASCII)
+"""Paths that mean themselves everywhere in a unit."""
 
 
 def install(source: Path, target: Path) -> None:
@@ -59,6 +70,41 @@ def remove(target: Path) -> None:
     print(f"removed {', '.join(sorted(names)) or 'nothing'} from {target}")
 
 
+def install_units(directory: Path, bindir: Path) -> None:
+    """Put the units of the daemon in `bindir` into `directory`. Starts and enables nothing."""
+    if not _UNQUOTED.fullmatch(str(bindir)):
+        print(f"left out systemd's units: {bindir} would need quotes in them")
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in _units(bindir):
+        unfinished = directory / f".{name}{_UNFINISHED}"
+        unfinished.write_text(text)
+        unfinished.replace(directory / name)
+    print(
+        f"installed cnid.socket and cnid.service in {directory}; a new build's daemon starts with\n"
+        "  systemctl daemon-reload && systemctl enable cnid.socket cnid.service && "
+        "systemctl restart cnid.socket cnid.service"
+    )
+
+
+def remove_units(directory: Path, bindir: Path) -> None:
+    """Remove what `install_units` put there, unless somebody has changed it."""
+    for name, text in _units(bindir):
+        unit = directory / name
+        if not unit.exists():
+            continue
+        if unit.read_text() == text:
+            unit.unlink()
+            print(f"removed {unit}")
+        else:
+            print(f"left {unit}, which is not as it was installed")
+
+
+def _units(bindir: Path) -> Iterator[tuple[str, str]]:
+    for unit in sorted(_UNITS.iterdir()):
+        yield unit.name, unit.read_text().replace("@BINDIR@", str(bindir))
+
+
 def _contents(target: Path) -> list[Path]:
     return [path for path in target.glob(f"{CONTENTS_PREFIX}*") if path.is_dir()]
 
@@ -82,16 +128,30 @@ def _remove_unused(contents: Path) -> None:
     shutil.rmtree(contents)
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Do what the command line says."""
-    match arguments:
-        case ["--remove", target]:
-            remove(Path(target).absolute())
-        case [source, target]:
-            install(Path(source).absolute(), Path(target).absolute())
-        case _:
-            sys.exit("usage: install.py FROM BINDIR | install.py --remove BINDIR")
+    parser = argparse.ArgumentParser(description="Install the executables.")
+    parser.add_argument("--remove", action="store_true")
+    parser.add_argument("--root", type=Path, default=Path("/"))
+    parser.add_argument("--units", type=Path)
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIRECTORY")
+    asked = parser.parse_args()
+    *sources, bindir = (path.absolute() for path in asked.directories)
+    if len(sources) != (not asked.remove):
+        parser.error("expected FROM BINDIR, or --remove BINDIR")
+    target = _below(asked.root, bindir)
+    units = _below(asked.root, asked.units.absolute()) if asked.units else None
+    if asked.remove:
+        remove(target)
+    else:
+        install(sources[0], target)
+    if units:
+        (remove_units if asked.remove else install_units)(units, bindir)
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root.absolute() / path.relative_to("/")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

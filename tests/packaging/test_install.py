@@ -84,3 +84,47 @@ def test_uninstalls_only_its_own(built: Path, target: Path) -> None:
     said = install("--remove", target)
     assert sorted(path.name for path in target.iterdir()) == ["bridge", "calico"]
     assert "portmap" in said
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "systemd"
+
+
+def test_puts_the_units_in_place_and_takes_them_away(built: Path, tmp_path: Path) -> None:
+    """As a package build does it: files below a root, which name what will be there."""
+    root = tmp_path / "root"
+    where = ("--root", root, "--units", "/etc/systemd/system")
+    install(*where, built, "/opt/cni/bin")
+    units = root / "etc" / "systemd" / "system"
+    assert sorted(unit.name for unit in units.iterdir()) == ["cnid.service", "cnid.socket"]
+    assert "ExecStart=/opt/cni/bin/cnid\n" in (units / "cnid.service").read_text()
+    assert not any("@" in unit.read_text() for unit in units.iterdir())
+    (units / "other.service").touch()
+    with (units / "cnid.socket").open("a") as unit:
+        unit.write("# by hand\n")
+    said = install("--remove", *where, "/opt/cni/bin")
+    assert sorted(unit.name for unit in units.iterdir()) == ["cnid.socket", "other.service"]
+    assert f"left {units}/cnid.socket" in said
+    assert list((root / "opt" / "cni" / "bin").iterdir()) == []
+
+
+def test_a_path_that_a_unit_would_read_otherwise_gets_none(
+    built: Path, target: Path, units: Path
+) -> None:
+    said = install("--units", units, built, target)  # its name has spaces
+    assert "left out systemd's units" in said
+    assert not units.exists()
+    assert_serves(target / "bridge")
+
+
+def test_systemd_understands_the_units(built: Path, tmp_path: Path) -> None:
+    units = tmp_path / "units"
+    install("--units", units, built, tmp_path / "bin")
+    files = sorted(units.iterdir())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *files],
+        text=True, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    ours = [line for line in done.stderr.splitlines() if "cnid" in line]
+    assert (done.returncode, ours) == (0, [])
