@@ -47,18 +47,9 @@ def main(
 
 
 def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cnid", description="Keeps CNI plugins warm.")
     default = os.environ.get("CNID_SOCKET") or SOCKET
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--socket",
-        metavar="PATH",
-        default=argparse.SUPPRESS,
-        help=f"where launchers connect ({default})",
-    )
-    parser = argparse.ArgumentParser(
-        prog="cnid", description="Keeps CNI plugins warm.", parents=[shared]
-    )
-    parser.set_defaults(socket=default)
+    _add_socket(parser, default, default)
     parser.add_argument("--version", action="version", version=f"cnid, pycni {__version__}")
     parser.add_argument(
         "--workers", type=_count, default=WORKERS, help=f"calls served at once ({WORKERS})"
@@ -81,9 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         "--metrics", metavar="ADDRESS", help="Prometheus at unix:PATH or 127.0.0.1:PORT"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    asking = commands.add_parser("status", help="what a running daemon has done", parents=[shared])
+    asking = commands.add_parser("status", help="what a running daemon has done")
+    _add_socket(asking, argparse.SUPPRESS, default)  # which leaves what stands before `status`
     asking.add_argument("--json", action="store_true", help="for programs")
     return parser
+
+
+def _add_socket(parser: argparse.ArgumentParser, default: str, shown: str) -> None:
+    where = f"where launchers connect ({shown})"
+    parser.add_argument("--socket", metavar="PATH", default=default, help=where)
 
 
 def _count(text: str) -> int:
@@ -103,16 +100,19 @@ def _serve(
     listener = systemd.inherited_socket()
     _import_all(plugins)
     keep = open_descriptors() - ({listener.fileno()} if listener else set())
-    inherited = listener is not None
     if listener is not None:
         path = listener.getsockname()
     claimed = claim(path)
-    if listener is None:
-        listener = listen_unix(path, socket.SOCK_SEQPACKET)
+    made: list[str] = []
     try:
+        if listener is None:
+            listener = listen_unix(path, socket.SOCK_SEQPACKET)
+            made.append(path)
         pool = Pool(plugins, asked.workers, asked.calls, keep)
         pool.prepare()
         scraped = listen_metrics(asked.metrics) if asked.metrics else None
+        if scraped is not None and scraped.family == socket.AF_UNIX:
+            made.append(scraped.getsockname())
         alive = _Watchdog(systemd.watchdog_seconds())
         server = Server(
             listener,
@@ -128,8 +128,11 @@ def _serve(
         log("serving", socket=path, build=build, workers=asked.workers)
         server.run()
     finally:
-        if not inherited:
-            os.unlink(path)
+        for one in made:
+            try:
+                os.unlink(one)
+            except FileNotFoundError:  # somebody was faster
+                pass
         os.close(claimed)
     return 0
 
