@@ -10,7 +10,7 @@ ARGS ?=
 SOURCES := $(shell find cni cnid hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint build install uninstall bench format lock venv clean
+.PHONY: help demo test lint build install uninstall bench plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -20,6 +20,7 @@ help:
 	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
 	@echo '                UNITDIR (/etc/systemd/system where that is); make uninstall removes both'
 	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
+	@echo 'make plot       draws docs/growth.png from the newest results of make bench'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
 
 venv:
@@ -54,6 +55,10 @@ bench:
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m bench $(ARGS)
 
+plot:
+	@packaging/prepare plot
+	@.venv-plot/bin/python -m bench.plot $(ARGS)
+
 install: build
 	@$(INSTALL) dist/bin '$(BINDIR)'
 
@@ -67,6 +72,8 @@ format: venv
 lock: venv
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
+	@.venv/bin/uv pip compile --group plot --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements-plot.lock
 
 clean:
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
