@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cni.skel import Plugin
 
 SOCKET = "/run/cni/cnid.sock"
-WORKERS = 8
+WORKERS = 6
 CALLS = 1000
 
 
