@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import select
 import signal
 import socket
+import termios
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -359,7 +363,6 @@ def test_idle_workers_that_are_killed_are_replaced(suite: Suite, daemon: Daemon)
     wait_until(lambda: len(daemon.processes()[1:]) == 2)
     assert not set(daemon.processes()[1:]) & set(before)
     assert _serves(suite, daemon)
-    assert daemon.status()["lost"] == 0
 
 
 def test_signals_to_workers_do_nothing(
@@ -422,6 +425,60 @@ def test_the_daemon_lets_calls_end(suite: Suite, gate: Gate, container: Namespac
         assert daemon.process.wait(SECONDS) == 0
         assert daemon.calls(1)[0]["container"] == "c1"
     assert not suite.socket.exists()
+
+
+def _while_stopped(daemon: Daemon, *acts: Callable[[], object]) -> None:
+    """Let all of it happen at once, for the daemon."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED)
+    for act in acts:
+        act()
+    daemon.process.send_signal(signal.SIGCONT)
+
+
+def test_stopping_with_messages_unread(suite: Suite) -> None:
+    with Daemon(suite, "--workers=1") as daemon:
+        connections = [fake.connect(suite) for _ in range(50)]
+        assert daemon.status()["waiting"] == 0, "by now it has accepted them"
+        _while_stopped(
+            daemon,
+            *(partial(one.send, b"garbage") for one in connections),
+            lambda: daemon.process.send_signal(signal.SIGTERM),
+        )
+        assert daemon.process.wait(SECONDS) == 0
+        for one in connections:
+            one.close()
+
+
+def test_a_call_for_a_worker_that_has_just_died(suite: Suite) -> None:
+    """It runs cold, and nobody keeps its stdout open."""
+    with Daemon(suite, "--workers=1") as daemon, fake.connect(suite) as connection:
+        assert _serves(suite, daemon)
+        output: list[int] = []
+
+        def ask() -> None:
+            output.append(fake.send(connection, fake.request(suite, "STATUS")))
+
+        _while_stopped(daemon, ask, lambda: os.kill(daemon.pids[0], signal.SIGKILL))
+        assert connection.recv(16) in (b"R", b"")  # the end too, where it had been handed over
+        connection.close()
+        assert fake.read_all(*output) == b""
+        assert _serves(suite, daemon)
+
+
+def test_a_caller_whose_stdin_does_not_end(suite: Suite, container: Namespace) -> None:
+    """Its worker is free again when it is killed."""
+    reading, writing = os.pipe()
+    with Daemon(suite, "--workers=1") as daemon:
+        running = suite.start("ADD", PROBE, container, stdin=reading)
+        os.write(writing, b"{")
+        wait_until(lambda: fcntl.ioctl(reading, termios.FIONREAD, bytes(4)) == bytes(4))
+        running.kill()
+        running.answer()
+        assert daemon.calls(1)[0]["code"] == 11
+        assert _serves(suite, daemon)
+    os.close(reading)
+    os.close(writing)
 
 
 def test_calls_run_cold_when_all_workers_are_stuck(
