@@ -56,7 +56,7 @@ def compile_launcher(target: Path, build_name: str) -> None:
     answer = jsontext.dumps(version_answer()) + "\n"
     command = [
         "musl-gcc" if shutil.which("musl-gcc") else "cc",
-        "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror", "-include", "sys/time.h",
+        "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror",
         f'-DBUILD="{build_name}"', f"-DVERSION_ANSWER={_as_c(answer)}",
         "-o", str(target), str(ROOT / "cnid" / "launcher.c"),
     ]  # fmt: skip

@@ -107,10 +107,8 @@ def main() -> int:
         return serve(name, Bundle(PLUGINS, sys.argv[0]))
     if name == DAEMON:
         from cnid.main import main as run_daemon
-        from hostnet import netlink
 
         gc.enable()
-        netlink.keep_netfilter()  # for the workers, which are forked
         return run_daemon(PLUGINS, os.path.basename(home).rpartition("-")[2])
     sys.stderr.write(
         f"{sys.argv[0]}: no plugin of that name is in this bundle, only {', '.join(PLUGINS)}\n"
