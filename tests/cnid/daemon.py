@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,10 +66,11 @@ int main(int count, char **arguments)
 
 
 def _compile(source: str, target: Path, **defines: str | int) -> Path:
-    """`cc` as a release does it, warnings being errors."""
+    """With the compiler that a release is made with; warnings are errors."""
     macros = [f"-D{name}={_literal(value)}" for name, value in defines.items()]
     options = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-std=gnu11"]
-    command = ["cc", *options, *macros, "-x", "c", "-o", str(target), "-"]
+    compiler = "musl-gcc" if shutil.which("musl-gcc") else "cc"
+    command = [compiler, *options, *macros, "-x", "c", "-o", str(target), "-"]
     subprocess.run(command, input=source, text=True, check=True)
     return target
 
