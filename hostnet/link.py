@@ -53,15 +53,12 @@ IFLA_OPERSTATE = 16
 IFLA_LINKINFO = 18
 IFLA_IFALIAS = 20
 IFLA_AF_SPEC = 26
-IFLA_GROUP = 27
 IFLA_NET_NS_FD = 28
 IFLA_EXT_MASK = 29
 IFLA_PROMISCUITY = 30
 IFLA_LINK_NETNSID = 37
 IFLA_PROP_LIST = 52
 IFLA_ALT_IFNAME = 53
-DOOMED = 0x70796364
-"""The group (ip-link(8)) of links that are about to be deleted; "pycd", which nobody else has."""
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_INFO_SLAVE_KIND = 4
@@ -382,30 +379,4 @@ def delete(nl: Netlink, index: int, *, missing_ok: bool = False) -> bool:
         if missing_ok and error.errno == errno.ENODEV:
             return False
         raise
-    return True
-
-
-def delete_together(nl: Netlink, index: int) -> bool:
-    """Delete a link along with those that others are deleting so; False when it was gone already.
-
-    The kernel lets one deletion at a time wait for RCU, 16 ms for a veth pair, and 200 containers
-    that end at once then wait for 3 s. So each first marks its link, and then deletes whatever is
-    marked: the kernel's queue is the same for both, and the first through it takes all with it.
-    A mark that was left by a process that was killed is a link that had to go anyway.
-    Raises NetlinkError.
-    """
-    mark = header(index) + attr_u32(IFLA_GROUP, DOOMED)
-    try:
-        nl.request(RTM_SETLINK, mark, 0, f"mark interface {index} for deletion")
-    except NetlinkError as error:
-        if error.errno == errno.ENODEV:
-            return False
-        raise
-    try:
-        marked = header(0) + attr_u32(IFLA_GROUP, DOOMED)
-        nl.request(RTM_DELLINK, marked, 0, "delete the interfaces that are marked")
-    except NetlinkError as error:
-        if error.errno == errno.ENODEV:  # somebody took it along
-            return True
-        return delete(nl, index, missing_ok=True)  # one that cannot be deleted is marked too
     return True

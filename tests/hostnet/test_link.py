@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -238,41 +237,3 @@ def test_random_macs() -> None:
     macs = {link.random_mac() for _ in range(50)}
     assert len(macs) == 50
     assert all(link.mac_bytes(mac)[0] & 3 == 2 for mac in macs)
-
-
-def test_deleting_takes_along_what_others_are_deleting(
-    host: Host, container: Namespace, nl: Netlink
-) -> None:
-    with container.open() as inside:
-        for name in ("mine", "theirs", "nobodys"):
-            link.create_veth(nl, name, f"in-{name}", peer_netns_fd=inside.fileno())
-    host.ip("link", "set", "theirs", "group", str(link.DOOMED))
-    assert link.delete_together(nl, link.get(nl, "mine").index)
-    assert list(host.links()) == ["lo", "nobodys"]
-    assert list(container.links()) == ["lo", "in-nobodys"]
-    index = link.get(nl, "nobodys").index
-    assert link.delete_together(nl, index)
-    assert not link.delete_together(nl, index)
-
-
-def test_a_link_that_cannot_be_deleted_keeps_none_from_being(host: Host, nl: Netlink) -> None:
-    link.create_veth(nl, "veth0", "veth1")
-    host.ip("link", "set", "lo", "group", str(link.DOOMED))
-    assert link.delete_together(nl, link.get(nl, "veth0").index)
-    assert list(host.links()) == ["lo"]
-
-
-def test_many_are_deleted_at_once(host: Host) -> None:
-    """Each is told that its own is gone, and it is, whoever deleted it."""
-    with Netlink() as nl:
-        made = [link.create_veth(nl, f"a{number}", f"b{number}") for number in range(40)]
-
-    def body(one: link.Link) -> None:
-        with Netlink() as own:
-            assert link.delete_together(own, one.index)
-            assert link.find(own, one.name) is None
-
-    with ThreadPoolExecutor(8, initializer=host.enter) as pool:
-        for done in [pool.submit(body, one) for one in made]:
-            done.result()
-    assert list(host.links()) == ["lo"]

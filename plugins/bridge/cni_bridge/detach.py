@@ -62,7 +62,7 @@ def _delete_links(call: Call) -> None:
     """Either end takes the other with it; the inner one is also how the reference's is found."""
     with Netlink() as outside:
         found = link.find(outside, plan.host_veth(call.owner))
-        if found is not None and link.delete_together(outside, found.index):
+        if found is not None and link.delete(outside, found.index, missing_ok=True):
             return
     if not call.netns:
         return
