@@ -102,10 +102,8 @@ def against_reference() -> list[Case]:
     """The cases in which every suite runs."""
     return [
         Case("VERSION", {"VERSION": _than_reference(0.5, 0.5)}, _version),
-        Case("VERSION without the launcher", {"VERSION": {COLD: Bar(30)}}, _python),
-        Case(
-            "bridge, portmap (reference: VERSION)", {"STATUS": _than_reference(None, 0.5)}, _status
-        ),
+        Case("VERSION by Python", {"VERSION": {COLD: Bar(30)}}, _python),
+        Case("the chain (reference: VERSION)", {"STATUS": _than_reference(None, 0.5)}, _status),
         Case("host-local", {"ADD": {}, "DEL": {}}, _host_local),
         Case("bridge + host-local", {"ADD": {}, "DEL": {}}, _bridge),
         Case(

@@ -135,7 +135,8 @@ def _times(line: Line) -> str:
 
 
 def _verdict(line: Line) -> str:
-    ratio = f"{line.ratio:.2f}x " if line.against else ""
+    digits = 2 if line.ratio >= 1 else 3  # the bars are near
+    ratio = f"{line.ratio:.{digits}f}x " if line.against else ""
     return f"{ratio}{line.bar} {_MARKS[line.verdict]}".rstrip()
 
 
