@@ -147,13 +147,8 @@ class Server:
             return
         log("stopping", calls=sum(member.busy for member in self._pool.members))
         self._notify("STOPPING=1")
+        # Who connects from now on is refused, and not left in the queue of systemd's socket.
         self._stopping = time.monotonic() + STOP_SECONDS
-        for one in (self._listener, self._metrics):  # who connects from now on runs cold
-            if one is not None:
-                self._ignore(one)
-                one.close()
-        for one in [*self._silent]:
-            self._forget(one)
         self._refuse_waiting("the daemon stops")
 
     def _is_over(self) -> bool:
@@ -181,7 +176,9 @@ class Server:
             return
         connection.setblocking(False)
         self._silent[connection] = time.monotonic() + SILENT_SECONDS
-        self._watch(connection, partial(handler, connection))
+        handler(connection)  # a launcher that has connected has mostly spoken too
+        if connection in self._silent:
+            self._watch(connection, partial(handler, connection))
 
     def _forget(self, connection: socket.socket) -> None:
         self._release(connection)
@@ -207,6 +204,8 @@ class Server:
         request = _Waiting(connection, message, descriptors)
         if message == protocol.STATUS_REQUEST:
             request.answer(json.dumps(self.status()).encode())
+        elif self._stopping:
+            self._refuse(request, "the daemon stops")
         elif problem := self._guard.problem(message, len(descriptors), connection):
             self._refuse(request, problem)
         elif len(self._waiting) >= _MOST_WAITING:
@@ -227,6 +226,13 @@ class Server:
 
     def _on_scrape(self, connection: socket.socket) -> None:
         """Answer a scrape, whatever it asks for."""
+        try:
+            connection.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._forget(connection)
+            return
         self._release(connection)
         workers = self._pool.members
         busy = sum(member.busy for member in workers)
@@ -237,7 +243,6 @@ class Server:
         )
         with connection:
             try:
-                connection.recv(65536)
                 # So much fits into the socket's buffer, or the scrape is cut short: see the head.
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(body))
                 connection.send(head.encode() + body)
@@ -308,7 +313,7 @@ class Server:
                     break
             except ChildProcessError:
                 break
-        while self._paused and self._paused[0][0] <= now and not self._stopping:
+        while self._paused and self._paused[0][0] <= now:
             self._paused.pop(0)[1]()
         self._refill()
         self._dispatch()
