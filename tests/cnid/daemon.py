@@ -100,6 +100,20 @@ def wait_until(condition: Callable[[], bool]) -> None:
         os.sched_yield()
 
 
+def state(pid: int) -> str:
+    """Of a process, as proc(5) has it: T for stopped, Z for dead."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def while_stopped(pid: int, *acts: Callable[[], object]) -> None:
+    """Let all of it happen at once, for a process."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T")
+    for act in acts:
+        act()
+    os.kill(pid, signal.SIGCONT)
+
+
 class Answer(NamedTuple):
     """What a caller sees of a call."""
 

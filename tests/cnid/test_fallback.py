@@ -9,13 +9,14 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cnid import fake
-from tests.cnid.daemon import PLUGINS, SECONDS, Daemon, Suite
+from tests.cnid.daemon import PLUGINS, SECONDS, Daemon, Suite, while_stopped
 from tests.kit.host import Host
 from tests.kit.namespace import MNT_DETACH, Namespace, libc, mount
 
@@ -157,7 +158,7 @@ def test_a_signal_that_crosses_the_answer(number: int, suite: Suite, container: 
             running.process.send_signal(number)
             assert select.select([connection], [], [], SECONDS)[0]
             assert connection.recv(16, socket.MSG_PEEK) == bytes([ord("T"), number])
-            connection.send(b"D\x07")
+            while_stopped(running.process.pid, partial(connection.send, b"D\x07"), connection.close)
         assert running.answer() == (7, b"", b"")
 
 

@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import termios
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,17 @@ import pytest
 from cnid import protocol
 from cnid.protocol import LONGEST
 from tests.cnid import fake
-from tests.cnid.daemon import SECONDS, Daemon, Gate, Running, Suite, cnid, wait_until
+from tests.cnid.daemon import (
+    SECONDS,
+    Daemon,
+    Gate,
+    Running,
+    Suite,
+    cnid,
+    state,
+    wait_until,
+    while_stopped,
+)
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 
@@ -178,6 +187,23 @@ def test_descriptors_run_out(suite: Suite, daemon: Daemon) -> None:
     assert _serves(suite, daemon)
 
 
+def test_the_oldest_connection_makes_room_while_it_speaks(suite: Suite, daemon: Daemon) -> None:
+    silent = [fake.connect(suite) for _ in range(3)]
+    assert daemon.status()["waiting"] == 0, "by now it has accepted them"
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    while_stopped(
+        daemon.process.pid,
+        lambda: silent.extend(fake.connect(suite) for _ in range(3)),
+        *(partial(one.send, b"garbage") for one in silent),
+    )
+    daemon.wait_for(lambda line: line["msg"] == "cannot accept")
+    for one in silent:
+        one.close()
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    assert _serves(suite, daemon)
+
+
 def test_no_descriptor_at_all(suite: Suite, daemon: Daemon, container: Namespace) -> None:
     """Callers wait in the kernel's queue while it lasts, and are served."""
     used = max(map(int, os.listdir(f"/proc/{daemon.process.pid}/fd"))) + 1
@@ -193,14 +219,18 @@ def test_no_descriptor_at_all(suite: Suite, daemon: Daemon, container: Namespace
 
 def test_no_worker_can_be_forked(suite: Suite, compiled: Any) -> None:
     """Workers in a PID namespace of their own: with the first goes every other, and all forks."""
-    with Daemon(suite, "--workers=3", wrapper=["unshare", "--pid"]) as daemon:
+    patient = ["--workers=3", "--patience=60"]
+    with Daemon(suite, *patient, wrapper=["unshare", "--pid"]) as daemon:
         assert _serves(suite, daemon)
         os.kill(daemon.pids[0], signal.SIGKILL)
-        assert "Cannot allocate memory" in _one("cannot fork a worker", daemon)["error"]
+        lines = daemon.wait_for(lambda line: line["msg"] == "cannot fork a worker")
+        assert "Cannot allocate memory" in lines[0]["error"]
         wait_until(lambda: not daemon.status()["workers"])
         with fake.connect(suite) as connection:  # a request waits, the daemon serves others
             output = fake.send(connection, fake.request(suite, "STATUS"))
-            assert daemon.status()["waiting"] == 1
+            for _ in range(100):  # none of which makes it try again at once
+                assert daemon.status()["waiting"] == 1
+            assert len(daemon.wait_for(lambda line: line["msg"] == "cannot fork a worker")) < 20
             assert daemon.stop() == 0
             assert connection.recv(16) == b"R"
         assert fake.read_all(output) == b""
@@ -290,6 +320,20 @@ def test_a_client_that_leaves_after_go(
     assert "was ended by SIGTERM" in fake.read_all(output).decode()
     assert _attached(gate) == set()
     assert _serves(suite, daemon)
+
+
+def test_a_wish_to_stop_that_comes_with_go(suite: Suite, gate: Gate, container: Namespace) -> None:
+    """Before the kernel was asked to tell of it."""
+    fields = {"plugin": "probe", "environ": suite.environ("ADD", str(container))}
+    message = fake.request(suite, "ADD", str(container), **fields)
+    with Daemon(suite, "--workers=1") as daemon, fake.connect(suite) as connection:
+        output = fake.send(connection, message, json.dumps(_attach(gate)).encode())
+        assert connection.recv(16) == b"A"
+        go, stop = partial(connection.send, b"G"), partial(connection.send, b"T\x02")
+        while_stopped(daemon.pids[0], go, stop)
+        assert connection.recv(16) == b"D\x01"
+        assert "was ended by SIGINT" in fake.read_all(output).decode()
+    assert _attached(gate) == set()
 
 
 def test_a_worker_hears_signals_again_after_a_call_that_was_stopped(
@@ -419,6 +463,7 @@ def test_the_daemon_lets_calls_end(suite: Suite, gate: Gate, container: Namespac
         assert daemon.notice() == "STOPPING=1"
         assert gate.arrivals(1) == ["c2"]
         assert suite.cold_runs() == ["probe ADD"]
+        assert not _serves(suite, daemon)
         assert daemon.process.poll() is None
         gate.open()
         assert [first.answer().code, second.answer().code] == [0, 0]
@@ -427,21 +472,12 @@ def test_the_daemon_lets_calls_end(suite: Suite, gate: Gate, container: Namespac
     assert not suite.socket.exists()
 
 
-def _while_stopped(daemon: Daemon, *acts: Callable[[], object]) -> None:
-    """Let all of it happen at once, for the daemon."""
-    daemon.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED)
-    for act in acts:
-        act()
-    daemon.process.send_signal(signal.SIGCONT)
-
-
 def test_stopping_with_messages_unread(suite: Suite) -> None:
     with Daemon(suite, "--workers=1") as daemon:
         connections = [fake.connect(suite) for _ in range(50)]
         assert daemon.status()["waiting"] == 0, "by now it has accepted them"
-        _while_stopped(
-            daemon,
+        while_stopped(
+            daemon.process.pid,
             *(partial(one.send, b"garbage") for one in connections),
             lambda: daemon.process.send_signal(signal.SIGTERM),
         )
@@ -451,7 +487,7 @@ def test_stopping_with_messages_unread(suite: Suite) -> None:
 
 
 def test_a_call_for_a_worker_that_has_just_died(suite: Suite) -> None:
-    """It runs cold, and nobody keeps its stdout open."""
+    """Whoever gets it, nobody keeps its stdout open."""
     with Daemon(suite, "--workers=1") as daemon, fake.connect(suite) as connection:
         assert _serves(suite, daemon)
         output: list[int] = []
@@ -459,8 +495,12 @@ def test_a_call_for_a_worker_that_has_just_died(suite: Suite) -> None:
         def ask() -> None:
             output.append(fake.send(connection, fake.request(suite, "STATUS")))
 
-        _while_stopped(daemon, ask, lambda: os.kill(daemon.pids[0], signal.SIGKILL))
-        assert connection.recv(16) in (b"R", b"")  # the end too, where it had been handed over
+        def kill() -> None:
+            os.kill(daemon.pids[0], signal.SIGKILL)
+            wait_until(lambda: state(daemon.pids[0]) == "Z")
+
+        while_stopped(daemon.process.pid, ask, kill)
+        assert connection.recv(16) in (b"R", b"A")  # A where its death was noticed first
         connection.close()
         assert fake.read_all(*output) == b""
         assert _serves(suite, daemon)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +15,9 @@ from tests.cnid.daemon import Suite
 from tests.kit.namespace import Namespace
 
 # What os.environ may hold: any bytes but NUL, those that are no UTF-8 as surrogates.
-TEXT = st.binary(max_size=40).map(
-    lambda data: data.replace(b"\0", b"").decode(errors="surrogateescape")
-)
-NAMES = TEXT.map(lambda text: text.replace("=", ""))
+BYTES = st.binary(max_size=40).map(lambda data: data.replace(b"\0", b""))
+TEXT = BYTES.map(os.fsdecode)
+NAMES = BYTES.map(lambda data: os.fsdecode(data.replace(b"=", b"")))
 FULL = TEXT.filter(bool)
 NUMBER = st.integers(0, 2**64 - 1)
 REQUESTS = st.builds(
