@@ -47,12 +47,12 @@ def accept(listener: socket.socket) -> tuple[socket.socket, Request]:
     return connection, protocol.parse_request(message)
 
 
-def connect(suite: Suite) -> socket.socket:
-    """A connection to the daemon, nothing said yet."""
+def connect(suite: Suite, path: str = "") -> socket.socket:
+    """A connection to the daemon, nothing said yet. path: another one that leads to its socket."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.settimeout(SECONDS)
     try:
-        connection.connect(str(suite.socket))
+        connection.connect(path or str(suite.socket))
     except OSError:
         connection.close()
         raise

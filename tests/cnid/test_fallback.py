@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -291,30 +290,29 @@ def test_a_relative_netns_is_served(suite: Suite, daemon: Daemon, container: Nam
 
 
 @pytest.fixture
-def public(tmp_path: Path, suite: Suite) -> Iterator[Path]:
-    """A directory that every user can reach."""
-    way = stat.S_IXGRP | stat.S_IXOTH
-    above = [one for one in tmp_path.parents if one.stat().st_mode & way != way]
-    modes = {one: one.stat().st_mode for one in (tmp_path, *above)}
-    for one, mode in modes.items():
-        one.chmod(stat.S_IMODE(mode) | way)
+def public(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The socket's name in the working directory, which every user may search.
+
+    Those above it are pytest's own, and closed.
+    """
+    directory = suite.socket.parent
+    directory.chmod(0o711)
+    monkeypatch.chdir(directory)
     with fake.As(fake.NOBODY):
-        assert (tmp_path / "bin").exists()
-    yield tmp_path
-    for one, mode in modes.items():
-        one.chmod(stat.S_IMODE(mode))
+        assert Path("bin").exists()
+    return suite.socket.name
 
 
-def test_another_user_cannot_connect(public: Path, suite: Suite, daemon: Daemon) -> None:
+def test_another_user_cannot_connect(public: str, suite: Suite, daemon: Daemon) -> None:
     assert stat.S_IMODE(suite.socket.stat().st_mode) == 0o600
     with fake.As(fake.NOBODY), pytest.raises(PermissionError):
-        fake.connect(suite)
+        fake.connect(suite, public)
 
 
-def test_another_user_is_refused_who_can(public: Path, suite: Suite, daemon: Daemon) -> None:
+def test_another_user_is_refused_who_can(public: str, suite: Suite, daemon: Daemon) -> None:
     suite.socket.chmod(0o666)
     with fake.As(fake.NOBODY):
-        connection = fake.connect(suite)
+        connection = fake.connect(suite, public)
     with connection:
         output = fake.send(connection, fake.request(suite, "STATUS"))
         assert connection.recv(16) == b"R"
