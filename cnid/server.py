@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 5.0
 """How long a connection may take to say what it wants."""
-PATIENCE_SECONDS = 3.0
+PATIENCE_SECONDS = 5.0
 """How long calls wait for a worker while none of them ends a call."""
 STOP_SECONDS = 30.0
 """How long calls under way may go on after SIGTERM."""
