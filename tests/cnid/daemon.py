@@ -247,7 +247,6 @@ class Daemon:
         self.suite = suite
         self.lines: list[dict[str, Any]] = []
         self._news = threading.Condition()
-        self._killed = False
         notices = suite.socket.with_name("notify")
         notices.unlink(missing_ok=True)
         self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -301,7 +300,6 @@ class Daemon:
 
     def kill(self) -> None:
         """SIGKILL the daemon alone."""
-        self._killed = True
         self.process.kill()
         self._end()
 
@@ -323,19 +321,31 @@ class Daemon:
         trace: TracebackType | None,
     ) -> None:
         ends = [os.pidfd_open(pid) for pid in self.pids if os.path.exists(f"/proc/{pid}")]
-        if self.process.returncode is None and self.stop() and error is None:
-            raise AssertionError(f"cnid ended with {self.process.returncode}: {self.lines}")
-        for fd in ends:
-            gone = select.select([fd], [], [], SECONDS)[0]
-            os.close(fd)
-            assert gone or error, "a worker outlived its daemon"
-        self._close()
+        try:
+            if self.process.returncode is None and self.stop() and error is None:
+                raise AssertionError(f"cnid ended with {self.process.returncode}: {self.lines}")
+            outlived = [fd for fd in ends if not select.select([fd], [], [], SECONDS)[0]]
+            assert not outlived, "a worker outlived its daemon"
+        finally:
+            for fd in ends:
+                _kill(fd)
+            self.kill()
+            self._close()
 
     def _close(self) -> None:
         self._notices.close()
         self._reader.join()
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+
+def _kill(pidfd: int) -> None:
+    """A process that a failed test has left."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.close(pidfd)
 
 
 class Gate:
