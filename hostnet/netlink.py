@@ -273,9 +273,7 @@ class Netlink:
         self._where = _where()
         while _kept:
             fd, port, seq, pid, where = _kept.pop()
-            if (
-                pid != os.getpid()
-            ):  # inherited in a fork: whose answers would come is anybody's guess
+            if pid != os.getpid():  # inherited in a fork: whose the answers are, nobody knows
                 continue
             sock = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, NETLINK_NETFILTER, fd)
             if where == self._where:
