@@ -214,10 +214,7 @@ def exists_inside(ifname: str, netns: str) -> CniError:
 def open_port(nl: Netlink, port: Link, config: BridgeConfig, owner: str) -> None:
     """Set the port's switches and VLANs, label it with its owner, and bring it up."""
     if config.vlan_filtering:
-        if not config.preserve_default_vlan:
-            for found in bridge.vlans(nl, port.index):
-                bridge.delete_vlan(nl, port.index, found.vid)
-        set_vlans(nl, port, config)
+        _set_vlans(nl, port, config)
     link.change(
         nl,
         port.index,
@@ -227,8 +224,11 @@ def open_port(nl: Netlink, port: Link, config: BridgeConfig, owner: str) -> None
     )
 
 
-def set_vlans(nl: Netlink, port: Link, config: BridgeConfig) -> None:
-    """The access VLAN untagged, the trunk's tagged."""
+def _set_vlans(nl: Netlink, port: Link, config: BridgeConfig) -> None:
+    """The access VLAN untagged, the trunk's tagged; without the bridge's own unless it is kept."""
+    if not config.preserve_default_vlan:
+        for found in bridge.vlans(nl, port.index):
+            bridge.delete_vlan(nl, port.index, found.vid)
     if config.vlan:
         bridge.add_vlan(nl, port.index, config.vlan, pvid=True, untagged=True)
     for first, last in config.trunk:
@@ -264,10 +264,7 @@ def ensure_vlan_gateway(nl: Netlink, config: BridgeConfig, on: Link, undo: Undo)
     )
     port = link.by_index(nl, found.peer)
     link.change(nl, port.index, master=on.index)
-    if not config.preserve_default_vlan:
-        for vlan in bridge.vlans(nl, port.index):
-            bridge.delete_vlan(nl, port.index, vlan.vid)
-    bridge.add_vlan(nl, port.index, config.vlan, pvid=True, untagged=True)
+    _set_vlans(nl, port, config)  # an access VLAN: with a trunk there is no gateway of its own
     link.set_up(nl, port.index)
     link.set_up(nl, found.index)
     return found
