@@ -11,11 +11,11 @@ One look-up for each frame, whatever the number of ports, and everything of a po
 
 from __future__ import annotations
 
-import errno
 import struct
 
 from hostnet import nft
-from hostnet.netlink import NetlinkError, attr_str, parse, to_str
+from hostnet.netlink import parse, to_str
+from hostnet.nftable import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ _TABLE = f"bridge {NAME}"
 _HOOKED = "prerouting"
 
 _BRIDGE = struct.pack("!BBH", 7, 0, 0)  # NFPROTO_BRIDGE, <linux/netfilter.h>; struct nfgenmsg
-# <linux/netfilter/nf_tables.h>
-_GETCHAIN = 0xA04
-_CHAIN_TABLE = 1
-_CHAIN_NAME = 3
 
 
 def add(port: str, mac: str) -> None:
@@ -96,20 +92,13 @@ def _element(port: str) -> str:
 
 
 def _exists(nl: Netlink, port: str) -> bool:
-    payload = _BRIDGE + attr_str(_CHAIN_TABLE, NAME) + attr_str(_CHAIN_NAME, port)
-    try:
-        nl.request(_GETCHAIN, payload, 0, f"find chain {port} of the table {_TABLE}")
-    except NetlinkError as error:
-        if error.errno == errno.ENOENT:
-            return False
-        raise
-    return True
+    return chain_exists(nl, NAME, port, _BRIDGE)
 
 
 def _ports(nl: Netlink) -> set[str]:
     found = set()
-    for _type, body in nl.dump(_GETCHAIN, _BRIDGE, "list the chains of bridges"):
+    for _type, body in nl.dump(GETCHAIN, _BRIDGE, "list the chains of bridges"):
         attrs = parse(body, 4)
-        if to_str(attrs[_CHAIN_TABLE]) == NAME:
-            found.add(to_str(attrs[_CHAIN_NAME]))
+        if to_str(attrs[CHAIN_TABLE]) == NAME:
+            found.add(to_str(attrs[CHAIN_NAME]))
     return found - {_HOOKED}

@@ -14,13 +14,21 @@ import errno
 import ipaddress
 import struct
 
-from hostnet.netlink import NetlinkError, attr, attr_be32, attr_str, nested, parse, parse_list
+from hostnet.netlink import (
+    NETLINK_NETFILTER,
+    Netlink,
+    NetlinkError,
+    attr,
+    attr_be32,
+    attr_str,
+    nested,
+    parse,
+    parse_list,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
-
-    from hostnet.netlink import Netlink
 
     Value: TypeAlias = "int | str | ipaddress.IPv4Address | ipaddress.IPv6Address"
     Values: TypeAlias = tuple[Value, ...]
@@ -250,6 +258,19 @@ def comment_of(data: bytes) -> str:
             return data[at + 2 : at + 2 + size].rstrip(b"\0").decode(errors="replace")
         at += 2 + size
     return ""
+
+
+def netfilter() -> Netlink | None:
+    """A socket to look for what is there; None on a kernel without netfilter, where nothing is.
+
+    Raises OSError.
+    """
+    try:
+        return Netlink(NETLINK_NETFILTER)
+    except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            return None
+        raise
 
 
 def get(nl: Netlink, wanted: Element) -> Element | None:

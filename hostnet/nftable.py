@@ -182,11 +182,14 @@ def rules(nl: Netlink, table: str, chain: str) -> list[str]:
     return [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
 
 
-def chain_exists(nl: Netlink, table: str, chain: str) -> bool:
-    """Whether there is such a chain. Raises NetlinkError."""
-    payload = INET + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
+def chain_exists(nl: Netlink, table: str, chain: str, family: bytes = INET) -> bool:
+    """Whether there is such a chain; `family` is the header of a message about its table.
+
+    Raises NetlinkError.
+    """
+    payload = family + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
     try:
-        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table inet {table}")
+        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table {table}")
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             return False

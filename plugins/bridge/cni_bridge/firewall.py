@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-
 from hostnet import link, macspoof, masquerade, nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.nfelement import netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +41,7 @@ class Remover:
     __slots__ = ("_nl",)
 
     def __enter__(self) -> Remover:
-        self._nl: Netlink | None = None
-        try:
-            self._nl = Netlink(NETLINK_NETFILTER)
-        except OSError as error:
-            if error.errno != errno.EPROTONOSUPPORT:
-                raise
+        self._nl = netfilter()
         return self
 
     def __exit__(

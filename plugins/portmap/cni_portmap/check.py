@@ -19,10 +19,9 @@ from cni_portmap.tables import (
     pack,
     unpack,
 )
-from cni_portmap.withdraw import netfilter
 from hostnet import sysctl
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import get
+from hostnet.nfelement import get, netfilter
 from hostnet.nfowner import Owner
 from hostnet.nftable import rules
 

@@ -4,15 +4,14 @@ loaded when something is found.
 
 from __future__ import annotations
 
-import errno
-
 from cni_portmap.tables import REGISTRY, unpack
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.nfelement import netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hostnet.netlink import Netlink
     from hostnet.nfowner import Owner
 
 
@@ -33,19 +32,6 @@ def sweep(network: str, keep: Iterable[str]) -> None:
     if nl is not None:
         with nl:
             take_back(nl, *REGISTRY.strangers(nl, network, keep))
-
-
-def netfilter() -> Netlink | None:
-    """A socket to look for what is published; None without netfilter, where nothing can be.
-
-    Raises OSError.
-    """
-    try:
-        return Netlink(NETLINK_NETFILTER)
-    except OSError as error:
-        if error.errno == errno.EPROTONOSUPPORT:
-            return None
-        raise
 
 
 def take_back(nl: Netlink, *owners: Owner) -> None:
