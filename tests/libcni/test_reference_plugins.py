@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CniError
+from hostnet.monitor import RTNLGRP_LINK, Monitor
 from libcni import Attachment, NetworkConfigList, Runtime, network_from_bytes
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -99,6 +100,10 @@ def test_a_failed_add_leaves_nothing(
     assert runtime.attachments() == []
 
 
+def _veths(host: Host) -> list[str]:
+    return [name for name in host.links() if name.startswith("veth")]
+
+
 def test_gc_finds_the_container_that_is_gone(
     host: Host, runtime: Runtime, network: Network
 ) -> None:
@@ -106,7 +111,12 @@ def test_gc_finds_the_container_that_is_gone(
     first, second = host.container(), host.container()
     runtime.add(net, Attachment("c1", str(first)))
     runtime.add(net, Attachment("c2", str(second)))
-    first.close()
+    with Monitor(RTNLGRP_LINK) as announced:
+        first.close()
+        # The kernel takes a namespace apart in a work queue, and its links with it.
+        announced.until(
+            lambda: len(_veths(host)) == 1 or None, 5, "the end of the veth of what is gone"
+        )
     runtime.gc(net, [Attachment("c2").key])
     assert reservations(host) == ["10.77.0.3"]
     assert [entry.container_id for entry in runtime.attachments()] == ["c2"]
