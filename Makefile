@@ -7,7 +7,7 @@ BINDIR ?= /opt/cni/bin
 UNITDIR ?= $(wildcard /etc/systemd/system)
 INSTALL = $(PY) packaging/install.py $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(UNITDIR),--units '$(UNITDIR)')
 ARGS ?=
-SOURCES := $(shell find cni cnid hostnet libcni cnitool plugins packaging -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
+SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint build install uninstall bench plot format lock venv clean

@@ -165,7 +165,7 @@ def _open_standard_streams() -> None:
 def _import_all(plugins: Mapping[str, Callable[[], Plugin]]) -> None:
     """What any call may need: here once, and not in each worker."""
     packages = {load().add.__module__.partition(".")[0] for load in plugins.values()}
-    for name, problem in preload(packages | {"cni", "hostnet"}).items():
+    for name, problem in preload(packages | {"cni", "etcd_json", "hostnet", "wiring"}).items():
         log("cannot import beforehand", module=name, error=problem)
     try:
         nft.load()

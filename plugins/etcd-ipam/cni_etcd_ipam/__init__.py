@@ -1,0 +1,1 @@
+"""The `etcd-ipam` plugin: addresses from ranges that a whole cluster shares, by etcd."""
