@@ -68,6 +68,8 @@ CALL = {
 # What speaks netlink, enters a namespace (before Python 3.12 by way of _ctypes) and delegates.
 # Not libnftables: that is loaded by the first ADD on a host, whose rules are the others' too.
 KERNEL = {"_ctypes", "cni.execute", "cni.ipam", "struct"}
+# What an IPAM plugin of ranges reads them with.
+RANGES = {"cni.range_config", "cni.ranges", "cni.resolvconf"}
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Budget:
 
 
 BUDGETS = {
-    "bridge": Budget(("cni_bridge", "cni_host_local", "hostnet"), DOOR | CALL | KERNEL),
-    "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | {"struct"}),
+    "bridge": Budget(("cni_bridge", "cni_host_local", "hostnet"), DOOR | CALL | RANGES | KERNEL),
+    "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
 }

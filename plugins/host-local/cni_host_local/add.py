@@ -8,11 +8,9 @@ nobody else (the journal writes for all who wait at once), and success is told w
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv6Interface
-
-from cni.errors import INCOMPATIBLE_VERSION, TRY_AGAIN_LATER, CniError
-from cni.result import DNS, IPConfig, Result
-from cni.versions import at_least
+from cni.errors import TRY_AGAIN_LATER, CniError
+from cni.range_config import ip_config, require_tellable
+from cni.result import DNS, Result
 from cni_host_local.choose import choose
 from cni_host_local.config import read_config
 from cni_host_local.ledger import Ledger
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni.ip import Address
     from cni_host_local.config import Config
-    from cni_host_local.ranges import RangeSet
     from cni_host_local.store import Draft, Store
 
 _TRIES = 5
@@ -34,36 +31,18 @@ _TRIES = 5
 def add(call: Call) -> Result:
     """The attachment's addresses, gateways, routes and resolver settings. Raises CniError."""
     config = read_config(call)
-    _refuse_what_cannot_be_told(call.version, config.sets)
+    require_tellable(call.version, config.sets)
     dns = DNS()
     if config.resolv_conf:
-        from cni_host_local.resolvconf import read_resolv_conf
+        from cni.resolvconf import read_resolv_conf
 
         dns = read_resolv_conf(config.resolv_conf)
     try:
         addresses = _reserve(config, call.attachment)
     except OSError as error:
         raise unusable(config.directory, error) from error
-    ips = tuple(map(_ip_config, config.sets, addresses))
+    ips = tuple(map(ip_config, config.sets, addresses))
     return Result(ips=ips, routes=config.routes, dns=dns)
-
-
-def _ip_config(one: RangeSet, address: Address) -> IPConfig:
-    found = one.range_of(address)
-    assert found is not None, f"{address} was chosen from {one}"
-    made = IPv4Interface if one.version == 4 else IPv6Interface
-    return IPConfig(made((int(address), found.subnet.prefixlen)), found.gateway)
-
-
-def _refuse_what_cannot_be_told(version: str, sets: tuple[RangeSet, ...]) -> None:
-    """Before 0.3.0 a result has one address a family; a second would be held but never told."""
-    families = [one.version for one in sets]
-    if len(families) != len(set(families)) and not at_least(version, "0.3.0"):
-        raise CniError(
-            INCOMPATIBLE_VERSION,
-            f"CNI version {version} does not support more than 1 address per family, and the "
-            f'config has {len(sets)} range sets: set "cniVersion" to 0.3.0 or newer',
-        )
 
 
 def _reserve(config: Config, owner: Attachment) -> list[Address]:

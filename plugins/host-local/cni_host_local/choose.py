@@ -7,16 +7,16 @@ others.
 from __future__ import annotations
 
 from cni.errors import DUPLICATE, NO_ADDRESS, CniError, together
-from cni_host_local.ranges import address_of, size
+from cni.ranges import address_of, size
 from cni_host_local.store import name_of, split_holder, wide
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment
     from cni.ip import Address
+    from cni.ranges import RangeSet, Span
     from cni_host_local.config import Config
     from cni_host_local.ledger import Ledger
-    from cni_host_local.ranges import RangeSet, Span
     from cni_host_local.store import Store
 
 _HOLDERS_SHOWN = 8

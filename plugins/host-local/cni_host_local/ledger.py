@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cni.call import Attachment
-    from cni_host_local.ranges import Span
+    from cni.ranges import Span
     from cni_host_local.store import Store
 
     Keep: TypeAlias = Callable[[bytes, bytes], bool]

@@ -22,7 +22,7 @@ def status(call: Call) -> None:
     try:
         config = read_config(call)
         if config.resolv_conf:
-            from cni_host_local.resolvconf import read_resolv_conf
+            from cni.resolvconf import read_resolv_conf
 
             read_resolv_conf(config.resolv_conf)
     except CniError as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_host_local.ranges import Range, RangeSet, merge, overlap, size, whole_range, without
+from cni.ranges import Range, RangeSet, merge, overlap, size, whole_range, without
 
 if TYPE_CHECKING:
     from cni.ip import Address, Network
