@@ -15,13 +15,13 @@ from cni.errors import (
     TRY_AGAIN_LATER,
     UNSUPPORTED_FIELD,
 )
-from cni_bridge.plan import host_veth
 from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
 from tests.kit.versions import each_version, versions_since
+from wiring.plan import host_veth
 
 VETH = host_veth("net/c1/eth0")
 

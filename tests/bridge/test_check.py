@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED
-from cni_bridge.plan import host_veth
 from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.versions import versions_since
+from wiring.plan import host_veth
 
 VETH = host_veth("net/c1/eth0")
 ADDRESSES = ("10.1.0.2/16 10.1.0.1", "2001:db8::2/64 2001:db8::1")

@@ -10,7 +10,8 @@ import pytest
 from cni.call import read_call
 from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, UNSUPPORTED_FIELD, CniError
 from cni.jsonvalue import shown
-from cni_bridge.config import BridgeConfig, lenient, read
+from cni_bridge.config import lenient, read
+from wiring.bridged import Bridged
 
 if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
@@ -30,7 +31,7 @@ def call(config: dict[str, Any], args: str = "", command: str = "DEL") -> Any:
     return read_call(environ, json.dumps(document).encode())
 
 
-def config(env_args: str = "", /, **keys: object) -> BridgeConfig:
+def config(env_args: str = "", /, **keys: object) -> Bridged:
     return read(call({**IPAM, **keys}, env_args))
 
 
@@ -42,7 +43,7 @@ def refused(env_args: str = "", /, **keys: object) -> CniError:
 
 def test_defaults() -> None:
     found = read(call({}))
-    assert found == BridgeConfig(
+    assert found == Bridged(
         bridge="cni0",
         is_gateway=False,
         is_default_gateway=False,

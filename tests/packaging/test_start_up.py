@@ -84,7 +84,9 @@ class Budget:
 
 
 BUDGETS = {
-    "bridge": Budget(("cni_bridge", "cni_host_local", "hostnet"), DOOR | CALL | RANGES | KERNEL),
+    "bridge": Budget(
+        ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),

@@ -13,37 +13,49 @@ if TYPE_CHECKING:
 
 def add(call: Call) -> Result:
     """Attach the container."""
-    from cni_bridge import attach
+    from cni_bridge.config import read
+    from wiring import attach
 
-    return attach.add(call)
+    return attach.add(call, read(call))
 
 
 def delete(call: Call) -> None:
     """Detach it; missing things are no error."""
-    from cni_bridge import detach
+    from cni_bridge.config import lenient
+    from wiring import detach
 
-    detach.delete(call)
+    _, ipam_plugin = lenient(call)
+    detach.delete(call, ipam_plugin)
 
 
 def check(call: Call) -> None:
     """Compare what is there with what ADD reported."""
-    from cni_bridge import check as checks
+    from cni_bridge.config import read
+    from wiring import check as checks
 
-    checks.check(call)
+    checks.check(call, read(call))
 
 
 def gc(call: Call) -> None:
     """Remove what attachments that are not valid any more have."""
-    from cni_bridge import detach
+    from cni_bridge.config import lenient
+    from wiring import detach
 
-    detach.gc(call)
+    bridge, ipam_plugin = lenient(call)
+    detach.gc(call, bridge, ipam_plugin)
 
 
 def status(call: Call) -> None:
     """Tell whether an ADD could succeed."""
-    from cni_bridge import status as availability
+    from cni.errors import CniError
+    from cni_bridge.config import read
+    from wiring import status as availability
 
-    availability.status(call)
+    try:
+        config = read(call)
+    except CniError as error:
+        raise availability.unavailable(error) from error
+    availability.status(call, config)
 
 
 PLUGIN = Plugin("bridge", f"CNI bridge plugin, pycni {__version__}", add, delete, check, gc, status)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, SYSTEM
-from cni_bridge.plan import host_veth
 from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
+from wiring.plan import host_veth
 
 
 def network(**keys: Any) -> dict[str, Any]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from cni import ipam
 from cni.errors import NOT_AVAILABLE, CniError
-from cni_bridge import firewall, host
-from cni_bridge.config import read
 from hostnet.netlink import Netlink
+from wiring import firewall, host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from wiring.bridged import Bridged
 
 
-def status(call: Call) -> None:
+def status(call: Call, config: Bridged) -> None:
     """Raise CniError(NOT_AVAILABLE), with the reason, where an ADD would fail."""
     try:
-        config = read(call)
         with Netlink() as nl:
             host.find_bridge(nl, config.bridge)
         if config.ip_masq or config.macspoofchk:
             firewall.require_nftables()
     except (CniError, OSError) as error:
-        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
+        raise unavailable(error) from error
     if config.ipam:
         ipam.status(call, config.ipam)
+
+
+def unavailable(error: CniError | OSError) -> CniError:
+    """What STATUS answers where an ADD would fail with this error."""
+    return CniError(NOT_AVAILABLE, f"an ADD would fail: {error}")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 import pytest
 
-from cni.call import read_call
 from cni.errors import CniError
 from cni.result import DNS, IPConfig, Result, Route
-from cni_bridge import plan
-from cni_bridge.config import BridgeConfig, read
+from wiring import plan
+from wiring.bridged import Bridged
 
 
-def config(**keys: Any) -> BridgeConfig:
-    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
-    document = {"cniVersion": "1.1.0", "name": "n", "ipam": {"type": "host-local"}, **keys}
-    return read(read_call(environ, json.dumps(document).encode()))
+def config(**keys: Any) -> Bridged:
+    return Bridged("br0", ipam="host-local", **keys)
 
 
 def ip(address: str, gateway: str = "") -> IPConfig:
@@ -41,19 +37,19 @@ def test_addresses_belong_to_the_container_interface() -> None:
 
 
 def test_the_gateway_is_the_bridge() -> None:
-    made = plan.make(config(isGateway=True), Result(ips=(V4, V6)))
+    made = plan.make(config(is_gateway=True), Result(ips=(V4, V6)))
     assert made.gateways == (ip_interface("10.1.0.1/16"), ip_interface("2001:db8::1/64"))
     assert made.routes == ()
 
 
 def test_a_missing_gateway_is_the_first_address() -> None:
-    made = plan.make(config(isGateway=True), Result(ips=(ip("10.9.8.7/24"),)))
+    made = plan.make(config(is_gateway=True), Result(ips=(ip("10.9.8.7/24"),)))
     assert made.ips[0].gateway == ip_address("10.9.8.1")
     assert plan.make(config(), Result(ips=(ip("10.9.8.7/24"),))).ips[0].gateway is None
 
 
 def test_default_routes_of_each_family() -> None:
-    made = plan.make(config(isDefaultGateway=True), Result(ips=(V4, V6)))
+    made = plan.make(config(is_gateway=True, is_default_gateway=True), Result(ips=(V4, V6)))
     assert made.routes == (route("0.0.0.0/0", "10.1.0.1"), route("::/0", "2001:db8::1"))
     assert made.installed == made.routes
 
@@ -61,14 +57,18 @@ def test_default_routes_of_each_family() -> None:
 def test_a_default_route_that_is_there_stays_the_only_one() -> None:
     for gateway, installed in (("10.1.0.254", "10.1.0.254"), ("", "10.1.0.1")):
         given = route("0.0.0.0/0", gateway)
-        made = plan.make(config(isDefaultGateway=True), Result(ips=(V4,), routes=(given,)))
+        made = plan.make(
+            config(is_gateway=True, is_default_gateway=True), Result(ips=(V4,), routes=(given,))
+        )
         assert made.routes == (given,)
         assert made.installed == (route("0.0.0.0/0", installed),)
 
 
 def test_a_default_route_of_another_table_is_not_ours() -> None:
     given = route("0.0.0.0/0", "10.1.0.1", table=100)
-    made = plan.make(config(isDefaultGateway=True), Result(ips=(V4,), routes=(given,)))
+    made = plan.make(
+        config(is_gateway=True, is_default_gateway=True), Result(ips=(V4,), routes=(given,))
+    )
     assert made.routes == (given, route("0.0.0.0/0", "10.1.0.1"))
 
 
@@ -91,7 +91,7 @@ def test_a_route_given_twice_is_installed_once() -> None:
 def test_the_configs_dns_goes_first() -> None:
     allocated = Result(ips=(V4,), dns=DNS(nameservers=("1.1.1.1",)))
     assert plan.make(config(), allocated).dns.nameservers == ("1.1.1.1",)
-    made = plan.make(config(dns={"nameservers": ["9.9.9.9"]}), allocated)
+    made = plan.make(config(dns=DNS(nameservers=("9.9.9.9",))), allocated)
     assert made.dns == DNS(nameservers=("9.9.9.9",))
 
 

@@ -18,11 +18,11 @@ from hostnet.netlink import NetlinkError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni import ip
-    from cni_bridge.config import BridgeConfig
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.netns import NetNS
     from hostnet.undo import Undo
+    from wiring.bridged import Bridged
 
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 _PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
@@ -41,7 +41,7 @@ def find_bridge(nl: Netlink, name: str) -> Link | None:
     return found
 
 
-def ensure_bridge(nl: Netlink, config: BridgeConfig, undo: Undo) -> Link:
+def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
     """The bridge, created or as it was found, up, and with an address that stays.
 
     Raises CniError: IN_THE_WAY for something else of that name or a bridge that does not filter
@@ -74,7 +74,7 @@ def ensure_bridge(nl: Netlink, config: BridgeConfig, undo: Undo) -> Link:
     return found
 
 
-def _create(nl: Netlink, config: BridgeConfig) -> Link | None:
+def _create(nl: Netlink, config: Bridged) -> Link | None:
     """The new bridge, down; None where another suite, which does not know our lock, was faster."""
     filtering = True if config.vlan_filtering else None
     try:
@@ -102,7 +102,7 @@ def _settle(nl: Netlink, created: Link) -> None:
     link.set_up(nl, created.index)
 
 
-def _vlan_key(config: BridgeConfig) -> str:
+def _vlan_key(config: Bridged) -> str:
     return f'"vlan": {config.vlan}' if config.vlan else '"vlanTrunk"'
 
 
@@ -175,7 +175,7 @@ def _remove_unused_address(nl: Netlink, on: Link, gateway: ip.Interface) -> None
 
 
 def create_port(
-    nl: Netlink, config: BridgeConfig, on: Link, *, name: str, ns: NetNS, ifname: str
+    nl: Netlink, config: Bridged, on: Link, *, name: str, ns: NetNS, ifname: str
 ) -> Link:
     """The veth pair: our end a port of the bridge, the other in the container; both down.
 
@@ -211,7 +211,7 @@ def exists_inside(ifname: str, netns: str) -> CniError:
     )
 
 
-def open_port(nl: Netlink, port: Link, config: BridgeConfig, owner: str) -> None:
+def open_port(nl: Netlink, port: Link, config: Bridged, owner: str) -> None:
     """Set the port's switches and VLANs, label it with its owner, and bring it up."""
     if config.vlan_filtering:
         _set_vlans(nl, port, config)
@@ -224,7 +224,7 @@ def open_port(nl: Netlink, port: Link, config: BridgeConfig, owner: str) -> None
     )
 
 
-def _set_vlans(nl: Netlink, port: Link, config: BridgeConfig) -> None:
+def _set_vlans(nl: Netlink, port: Link, config: Bridged) -> None:
     """The access VLAN untagged, the trunk's tagged; without the bridge's own unless it is kept."""
     if not config.preserve_default_vlan:
         for found in bridge.vlans(nl, port.index):
@@ -235,7 +235,7 @@ def _set_vlans(nl: Netlink, port: Link, config: BridgeConfig) -> None:
         bridge.add_vlan(nl, port.index, first, last)
 
 
-def vids(config: BridgeConfig) -> set[int]:
+def vids(config: Bridged) -> set[int]:
     """The VLANs of the port by their numbers."""
     found = {config.vlan} if config.vlan else set()
     for first, last in config.trunk:
@@ -243,7 +243,7 @@ def vids(config: BridgeConfig) -> set[int]:
     return found
 
 
-def ensure_vlan_gateway(nl: Netlink, config: BridgeConfig, on: Link, undo: Undo) -> Link:
+def ensure_vlan_gateway(nl: Netlink, config: Bridged, on: Link, undo: Undo) -> Link:
     """The gateway of an access VLAN: `<bridge>.<vlan>`, a veth of the host into its own bridge."""
     name = f"{on.name}.{config.vlan}"
     found = link.find(nl, name)

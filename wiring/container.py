@@ -6,14 +6,14 @@ from hostnet import address, announce, link, route, sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni_bridge.config import BridgeConfig
-    from cni_bridge.plan import Plan
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.netns import NetNS
+    from wiring.bridged import Bridged
+    from wiring.plan import Plan
 
 
-def configure(ns: NetNS, nl: Netlink, inner: Link, config: BridgeConfig, plan: Plan) -> None:
+def configure(ns: NetNS, nl: Netlink, inner: Link, config: Bridged, plan: Plan) -> None:
     """Bring the interface up with everything it was allocated.
 
     Nothing waits: without `enabledad` an IPv6 address is usable at once, with it the kernel's

@@ -10,46 +10,23 @@ from __future__ import annotations
 
 from cni import ipam
 from cni.call import owner
-from cni.errors import SYSTEM, CniError, together
-from cni_bridge import firewall, plan
-from cni_bridge.config import lenient
 from hostnet import link
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
+from wiring import firewall, plan
+from wiring.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import ParamSpec
-
     from cni.call import Call
 
-    P = ParamSpec("P")
 
+def delete(call: Call, ipam_plugin: str) -> None:
+    """Remove whatever the attachment has; missing things are no error.
 
-class _Steps:
-    """Steps that all run whatever becomes of the others."""
-
-    def __init__(self) -> None:
-        self.errors: list[CniError] = []
-
-    def run(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            step(*args, **kwargs)
-        except CniError as error:
-            self.errors.append(error)
-        except OSError as error:
-            self.errors.append(CniError(SYSTEM, str(error)))
-
-    def finish(self) -> None:
-        if self.errors:
-            raise together(self.errors)
-
-
-def delete(call: Call) -> None:
-    """Remove whatever the attachment has; missing things are no error."""
-    _, ipam_plugin = lenient(call)
-    steps = _Steps()
+    ipam_plugin: empty for a layer-2 network. Raises CniError for all that failed.
+    """
+    steps = Steps()
     with firewall.Remover() as remover:
         steps.run(remover.remove, call.owner, plan.host_veth(call.owner))
         steps.run(_delete_links, call)
@@ -72,11 +49,14 @@ def _delete_links(call: Call) -> None:
             link.delete(inside, found.index, missing_ok=True)
 
 
-def gc(call: Call) -> None:
-    """Remove what attachments of this network have that are not valid any more."""
-    bridge_name, ipam_plugin = lenient(call)
+def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
+    """Remove what attachments of this network have that are not valid any more.
+
+    bridge_name: the network's bridge, empty where nobody knows it. ipam_plugin: as for `delete`.
+    Raises CniError for all that failed.
+    """
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
-    steps = _Steps()
+    steps = Steps()
     with firewall.Remover() as remover:
         steps.run(_sweep_ports, call, bridge_name, valid, remover)
         steps.run(remover.sweep, call.network, valid)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from cni import ip
-    from cni_bridge.config import BridgeConfig
+    from wiring.bridged import Bridged
 
 
 def setup(
-    owner: str, config: BridgeConfig, port: str, mac: str, addresses: Iterable[ip.Interface]
+    owner: str, config: Bridged, port: str, mac: str, addresses: Iterable[ip.Interface]
 ) -> None:
     """Install what the config asks for. port: the host end. mac: the container's.
 
@@ -81,7 +81,7 @@ def teardown(owner: str, port: str) -> None:
 
 
 def problems(
-    owner: str, config: BridgeConfig, port: str, mac: str, addresses: Iterable[ip.Interface]
+    owner: str, config: Bridged, port: str, mac: str, addresses: Iterable[ip.Interface]
 ) -> Iterator[str]:
     """What is missing of what `setup` installs, in words. Raises OSError."""
     wanted = list(addresses)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cni import ip
     from cni.result import IPConfig, Result
-    from cni_bridge.config import BridgeConfig
+    from wiring.bridged import Bridged
 
 CONTAINER_INDEX = 2
 """Where the container's interface stands in the result: bridge, host veth, container, …"""
@@ -41,7 +41,7 @@ class Plan:
     dns: DNS = DNS()
 
 
-def make(config: BridgeConfig, allocated: Result) -> Plan:
+def make(config: Bridged, allocated: Result) -> Plan:
     """Work the gateways and routes out.
 
     Raises CniError: DELEGATE_FAILED where the IPAM plugin allocated no address, INVALID_CONFIG for

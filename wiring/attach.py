@@ -10,20 +10,19 @@ from __future__ import annotations
 from cni import ipam
 from cni.record import record
 from cni.result import DNS, Interface, Result
-from cni_bridge import container, firewall, host
-from cni_bridge.config import read
-from cni_bridge.plan import Plan, host_veth, make
 from hostnet import announce, link, sysctl
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from hostnet.undo import Undo
+from wiring import container, firewall, host
+from wiring.plan import Plan, host_veth, make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
-    from cni_bridge.config import BridgeConfig
     from hostnet.link import Link
+    from wiring.bridged import Bridged
 
 
 @record
@@ -31,7 +30,7 @@ class _Scene:
     """What every act of an ADD needs. inside, outside: sockets in the container and on the host."""
 
     call: Call
-    config: BridgeConfig
+    config: Bridged
     ns: NetNS
     inside: Netlink
     outside: Netlink
@@ -48,13 +47,12 @@ class _Links:
     gateway: Link | None
 
 
-def add(call: Call) -> Result:
+def add(call: Call, config: Bridged) -> Result:
     """Attach the container to the bridge.
 
     Raises CniError (config, IPAM, something in the way) or OSError (the kernel refused), and has
     then left nothing behind.
     """
-    config = read(call)
     with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
         if link.find(inside, call.ifname) is not None:
             raise host.exists_inside(call.ifname, call.netns)

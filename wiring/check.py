@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from cni import ipam
 from cni.errors import CHECK_FAILED, INVALID_CONFIG, CniError
-from cni_bridge import firewall, host, plan
-from cni_bridge.config import read
 from hostnet import address, bridge, link, route, sysctl
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
+from wiring import firewall, host, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
     from cni.call import Call
     from cni.result import Interface, Result
     from cni.result import Route as CniRoute
-    from cni_bridge.config import BridgeConfig
     from hostnet.link import Link
+    from wiring.bridged import Bridged
 
 
-def check(call: Call) -> None:
+def check(call: Call, config: Bridged) -> None:
     """Raise CniError(CHECK_FAILED) naming each deviation; the IPAM plugin checks its own first."""
-    config = read(call)
     result = call.prev_result
     if result is None:
         raise CniError(
@@ -43,7 +41,7 @@ def check(call: Call) -> None:
 
 
 def _problems(
-    call: Call, config: BridgeConfig, result: Result, inside: Netlink, outside: Netlink
+    call: Call, config: Bridged, result: Result, inside: Netlink, outside: Netlink
 ) -> Iterator[str]:
     on = link.find(outside, config.bridge)
     if on is None or on.kind != "bridge":
@@ -75,7 +73,7 @@ def _reported(result: Result, name: str, *, inside: bool) -> Interface | None:
     return None
 
 
-def _bridge_problems(on: Link, config: BridgeConfig, result: Result) -> Iterator[str]:
+def _bridge_problems(on: Link, config: Bridged, result: Result) -> Iterator[str]:
     if not on.up:
         yield f"bridge {on.name} is down"
     if on.promisc != config.promisc:
@@ -97,9 +95,7 @@ def _mtu_problem(found: Link, reported: Interface | None, configured: int) -> It
         yield f"interface {found.name} has the MTU {found.mtu}, expected {expected}"
 
 
-def _gateway_problems(
-    on: Link, config: BridgeConfig, result: Result, outside: Netlink
-) -> Iterator[str]:
+def _gateway_problems(on: Link, config: Bridged, result: Result, outside: Netlink) -> Iterator[str]:
     if not config.is_gateway:
         return
     holder = on
@@ -134,7 +130,7 @@ def _port(call: Call, result: Result, inner: Link | None, outside: Netlink) -> L
 
 
 def _port_problems(
-    port: Link, on: Link, config: BridgeConfig, result: Result, outside: Netlink
+    port: Link, on: Link, config: Bridged, result: Result, outside: Netlink
 ) -> Iterator[str]:
     if not port.up:
         yield f"host interface {port.name} is down"
@@ -160,7 +156,7 @@ def _port_problems(
             yield f"host interface {port.name} lacks the VLANs {missing}"
 
 
-def _inner_problems(call: Call, inner: Link, config: BridgeConfig, result: Result) -> Iterator[str]:
+def _inner_problems(call: Call, inner: Link, config: Bridged, result: Result) -> Iterator[str]:
     if inner.kind != "veth":
         yield f"interface {call.ifname} is a {inner.kind or 'physical interface'}, expected a veth"
     if inner.up == config.disable_container_interface:
