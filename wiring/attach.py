@@ -15,14 +15,17 @@ from hostnet.lock import NamespaceLock
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from hostnet.undo import Undo
-from wiring import container, firewall, host
-from wiring.plan import Plan, host_veth, make
+from wiring import container, firewall, host, plan, veth
+from wiring.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
     from hostnet.link import Link
     from wiring.bridged import Bridged
+
+_INNER = 2
+"""Where the container's interface stands in the result: bridge, host veth, container, …"""
 
 
 @record
@@ -55,7 +58,7 @@ def add(call: Call, config: Bridged) -> Result:
     """
     with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
         if link.find(inside, call.ifname) is not None:
-            raise host.exists_inside(call.ifname, call.netns)
+            raise veth.exists_inside(call.ifname, call.netns)
         host.find_bridge(outside, config.bridge)
         scene = _Scene(call, config, ns, inside, outside, undo)
         wanted = _allocate(scene)
@@ -73,7 +76,16 @@ def _allocate(scene: _Scene) -> Plan:
         return Plan(dns=config.dns or DNS())
     allocated = ipam.add(scene.call, config.ipam)
     scene.undo.push(ipam.withdraw, scene.call, config.ipam)
-    return make(config, allocated)
+    return plan.make(
+        allocated,
+        ipam=config.ipam,
+        interface=_INNER,
+        mtu=config.mtu,
+        is_gateway=config.is_gateway,
+        is_default_gateway=config.is_default_gateway,
+        routes=config.routes,
+        dns=config.dns,
+    )
 
 
 def _connect(scene: _Scene, wanted: Plan) -> _Links:
@@ -89,13 +101,14 @@ def _connect(scene: _Scene, wanted: Plan) -> _Links:
                 nl, gateway or bridge, wanted.gateways, config.force_address, undo
             )
         port = undo.step(
-            lambda: host.create_port(
+            lambda: veth.create(
                 nl,
-                config,
-                bridge,
-                name=host_veth(scene.call.owner),
+                name=veth.host_veth(scene.call.owner),
                 ns=scene.ns,
                 ifname=scene.call.ifname,
+                mac=config.mac,
+                mtu=config.mtu,
+                master=bridge.index,
             ),
             lambda made: link.delete(nl, made.index, missing_ok=True),
         )
@@ -110,7 +123,9 @@ def _configure(scene: _Scene, wanted: Plan, links: _Links) -> None:
     """
     host.open_port(scene.outside, links.port, scene.config, scene.call.owner)
     if not scene.config.disable_container_interface:
-        container.configure(scene.ns, scene.inside, links.inner, scene.config, wanted)
+        container.configure(
+            scene.ns, scene.inside, links.inner, wanted, detect_duplicates=scene.config.enable_dad
+        )
 
 
 def _protect(scene: _Scene, wanted: Plan, links: _Links) -> None:

@@ -31,6 +31,11 @@ class Bridged:
     vlan: the access VLAN, 0 for none. trunk: inclusive ranges of tagged VLANs, ascending and apart.
     mac: the container's hardware address, empty for a random one. ipam: the IPAM plugin, empty for
     a layer-2 network. dns: of the config, which goes before the IPAM plugin's; None where not set.
+
+    What no config of `bridge` says: bridge_mac: of a bridge that is created, empty for a random
+    one. inside: networks within which `ip_masq` masquerades nothing, besides a container's own
+    subnet; those count that contain its address. routes: what every container gets besides the
+    IPAM plugin's; without a gateway they get the family's.
     """
 
     bridge: str
@@ -78,6 +83,7 @@ def read(call: Call, bridge: str, *, is_gateway: bool = False) -> Bridged:
         ip_masq=config.boolean("ipMasq") and _masquerades_by_nftables(config),
         mtu=_mtu(config),
         hairpin=config.boolean("hairpinMode"),
+        promisc=config.boolean("promiscMode"),
         macspoofchk=config.boolean("macspoofchk"),
         enable_dad=config.boolean("enabledad"),
         disable_container_interface=config.boolean("disableContainerInterface"),
@@ -149,6 +155,12 @@ def _mac(call: Call) -> str:
 
 def _check_together(found: Bridged, config: JsonObject, version: str) -> None:
     """What each key allows and the combination does not."""
+    if found.hairpin and found.promisc:
+        raise CniError(
+            INVALID_CONFIG,
+            'keys "hairpinMode" and "promiscMode" are both true: cannot set hairpin mode and '
+            "promiscuous mode at the same time; remove one",
+        )
     if found.disable_container_interface and found.ipam:
         raise CniError(
             INVALID_CONFIG,

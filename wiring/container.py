@@ -9,23 +9,22 @@ if TYPE_CHECKING:
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.netns import NetNS
-    from wiring.bridged import Bridged
     from wiring.plan import Plan
 
 
-def configure(ns: NetNS, nl: Netlink, inner: Link, config: Bridged, plan: Plan) -> None:
+def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplicates: bool) -> None:
     """Bring the interface up with everything it was allocated.
 
-    Nothing waits: without `enabledad` an IPv6 address is usable at once, with it the kernel's
-    duplicate address detection goes on after ADD.
+    nl: of the namespace `ns`. Nothing waits: without `detect_duplicates` an IPv6 address is usable
+    at once, with it the kernel's duplicate address detection goes on after ADD. Raises OSError.
     """
     ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
     with ns.entered():
-        _settings(inner.name, ipv6=ipv6, detect_duplicates=config.enable_dad)
+        _settings(inner.name, ipv6=ipv6, detect_duplicates=detect_duplicates)
         announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
     link.set_up(nl, inner.index)
     for one in plan.ips:
-        address.add(nl, inner.index, one.address, nodad=not config.enable_dad)
+        address.add(nl, inner.index, one.address, nodad=not detect_duplicates)
     for wanted in plan.installed:
         route.add(
             nl,

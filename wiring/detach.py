@@ -12,8 +12,7 @@ from cni import ipam
 from cni.call import owner
 from hostnet import link
 from hostnet.netlink import Netlink
-from hostnet.netns import NetNS
-from wiring import firewall, plan
+from wiring import firewall, veth
 from wiring.steps import Steps
 
 TYPE_CHECKING = False
@@ -28,25 +27,11 @@ def delete(call: Call, ipam_plugin: str) -> None:
     """
     steps = Steps()
     with firewall.Remover() as remover:
-        steps.run(remover.remove, call.owner, plan.host_veth(call.owner))
-        steps.run(_delete_links, call)
+        steps.run(remover.remove, call.owner, veth.host_veth(call.owner))
+        steps.run(veth.delete, call)
         if ipam_plugin:
             steps.run(ipam.delete, call, ipam_plugin)
     steps.finish()
-
-
-def _delete_links(call: Call) -> None:
-    """Either end takes the other with it; the inner one is also how the reference's is found."""
-    with Netlink() as outside:
-        found = link.find(outside, plan.host_veth(call.owner))
-        if found is not None and link.delete(outside, found.index, missing_ok=True):
-            return
-    if not call.netns:
-        return
-    with NetNS.open(call.netns) as ns, ns.netlink() as inside:
-        found = link.find(inside, call.ifname)
-        if found is not None and found.kind == "veth":
-            link.delete(inside, found.index, missing_ok=True)
 
 
 def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
@@ -67,7 +52,7 @@ def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
 
 def _sweep_ports(call: Call, bridge_name: str, valid: set[str], remover: firewall.Remover) -> None:
     """Ports labelled with this network whose owner is not valid; other networks' stay."""
-    names = {plan.host_veth(one) for one in valid}
+    names = {veth.host_veth(one) for one in valid}
     with Netlink() as outside:
         on = link.find(outside, bridge_name) if bridge_name else None
         if on is None:

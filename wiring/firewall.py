@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 from hostnet import link, macspoof, masquerade, nft
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
 from hostnet.nfelement import netfilter
@@ -22,8 +24,8 @@ def setup(
 
     Raises OSError, and may then have installed a part of it.
     """
-    wanted = list(addresses)
-    if config.ip_masq and wanted:
+    wanted = masqueraded(config, addresses)
+    if wanted:
         with Netlink(NETLINK_NETFILTER) as nl:
             masquerade.add(nl, owner, wanted)
     if config.macspoofchk:
@@ -84,12 +86,28 @@ def problems(
     owner: str, config: Bridged, port: str, mac: str, addresses: Iterable[ip.Interface]
 ) -> Iterator[str]:
     """What is missing of what `setup` installs, in words. Raises OSError."""
-    wanted = list(addresses)
+    wanted = masqueraded(config, addresses)
     with Netlink(NETLINK_NETFILTER) as nl:
-        if config.ip_masq and wanted:
+        if wanted:
             yield from masquerade.problems(nl, owner, wanted)
         if config.macspoofchk:
             yield from macspoof.problems(nl, port, mac)
+
+
+def masqueraded(config: Bridged, addresses: Iterable[ip.Interface]) -> list[ip.Interface]:
+    """The addresses to masquerade, each with the prefix length of what it reaches as itself.
+
+    That is its own subnet or, where one of `inside` around it is larger, the largest of those.
+    """
+    if not config.ip_masq:
+        return []
+    return [_widened(one, config.inside) for one in addresses]
+
+
+def _widened(address: ip.Interface, inside: Iterable[ip.Network]) -> ip.Interface:
+    around = (one.prefixlen for one in inside if address.ip in one)
+    length = min(around, default=address.network.prefixlen)
+    return address if length >= address.network.prefixlen else ip_interface((address.ip, length))
 
 
 def require_nftables() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cni import ip
     from hostnet.link import Link
     from hostnet.netlink import Netlink
-    from hostnet.netns import NetNS
     from hostnet.undo import Undo
     from wiring.bridged import Bridged
 
@@ -78,7 +77,13 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
     """The new bridge, down; None where another suite, which does not know our lock, was faster."""
     filtering = True if config.vlan_filtering else None
     try:
-        return bridge.create(nl, config.bridge, mtu=config.mtu, vlan_filtering=filtering)
+        return bridge.create(
+            nl,
+            config.bridge,
+            mac=config.bridge_mac,
+            mtu=config.mtu,
+            vlan_filtering=filtering,
+        )
     except NetlinkError as error:
         if error.errno == errno.EEXIST:
             return None
@@ -172,43 +177,6 @@ def _remove_unused_address(nl: Netlink, on: Link, gateway: ip.Interface) -> None
     with NamespaceLock():
         if not link.dump(nl, master=on.index):
             address.delete(nl, on.index, gateway, missing_ok=True)
-
-
-def create_port(
-    nl: Netlink, config: Bridged, on: Link, *, name: str, ns: NetNS, ifname: str
-) -> Link:
-    """The veth pair: our end a port of the bridge, the other in the container; both down.
-
-    Raises CniError(IN_THE_WAY) where the attachment exists already.
-    """
-    try:
-        return link.create_veth(
-            nl,
-            name,
-            ifname,
-            mac=link.random_mac(),
-            peer_mac=config.mac or link.random_mac(),
-            mtu=config.mtu,
-            master=on.index,
-            peer_netns_fd=ns.fileno(),
-        )
-    except NetlinkError as error:
-        if error.errno != errno.EEXIST:
-            raise
-        if link.find(nl, name) is None:
-            raise exists_inside(ifname, ns.path) from error
-        raise CniError(
-            IN_THE_WAY,
-            f"host interface {name} of this attachment exists already: DEL it before another ADD",
-        ) from error
-
-
-def exists_inside(ifname: str, netns: str) -> CniError:
-    """The error for a container that has an interface of this name."""
-    return CniError(
-        IN_THE_WAY,
-        f"interface {ifname} already exists in {netns}: choose another CNI_IFNAME, or DEL first",
-    )
 
 
 def open_port(nl: Netlink, port: Link, config: Bridged, owner: str) -> None:

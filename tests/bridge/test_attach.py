@@ -21,7 +21,7 @@ from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
 from tests.kit.versions import each_version, versions_since
-from wiring.plan import host_veth
+from wiring.veth import host_veth
 
 VETH = host_veth("net/c1/eth0")
 

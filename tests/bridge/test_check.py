@@ -12,7 +12,7 @@ from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.versions import versions_since
-from wiring.plan import host_veth
+from wiring.veth import host_veth
 
 VETH = host_veth("net/c1/eth0")
 ADDRESSES = ("10.1.0.2/16 10.1.0.1", "2001:db8::2/64 2001:db8::1")

@@ -1,7 +1,7 @@
 """The configuration of `bridge`, read once and frozen: every key of the reference.
 
 What other plugins with a bridge have too is read by `wiring.bridged`; here are the keys that only
-this one has.
+this one has, its VLANs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ def read(call: Call) -> Bridged:
     config = call.config
     found = replace(
         bridged.read(call, DEFAULT_BRIDGE),
-        promisc=config.boolean("promiscMode"),
         vlan=config.integer("vlan", 0, 0, _MAX_VLAN),
         trunk=_trunk(config),
         preserve_default_vlan=config.boolean("preserveDefaultVlan", True),
@@ -74,12 +73,6 @@ def _ranges(vids: list[int]) -> tuple[tuple[int, int], ...]:
 
 def _check_together(found: Bridged, config: JsonObject) -> None:
     """What each key allows and the combination does not."""
-    if found.hairpin and found.promisc:
-        raise CniError(
-            INVALID_CONFIG,
-            'keys "hairpinMode" and "promiscMode" are both true: cannot set hairpin mode and '
-            "promiscuous mode at the same time; remove one",
-        )
     if found.vlan and found.trunk:
         raise CniError(
             INVALID_CONFIG,

@@ -13,7 +13,7 @@ from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
-from wiring.plan import host_veth
+from wiring.veth import host_veth
 
 
 def network(**keys: Any) -> dict[str, Any]:

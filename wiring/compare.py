@@ -1,0 +1,124 @@
+"""CHECK of what every attachment has: its interface, addresses and routes, as ADD reported them.
+
+The previous result says what the container has (plugins after this one may have changed it, and
+then changed the result too).
+"""
+
+from __future__ import annotations
+
+from hostnet import address, route
+from wiring import plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.call import Call
+    from cni.result import Interface, Result
+    from cni.result import Route as CniRoute
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+
+
+def reported(result: Result, name: str, *, inside: bool) -> Interface | None:
+    """The interface of this name in the result, of the container (`inside`) or the host."""
+    for one in result.interfaces:
+        if one.name == name and bool(one.sandbox) == inside:
+            return one
+    return None
+
+
+def mac_problem(found: Link, as_reported: Interface | None) -> Iterator[str]:
+    """That it has not the MAC which was reported, if one was."""
+    if as_reported is not None and as_reported.mac and as_reported.mac.lower() != found.mac:
+        yield f"interface {found.name} has the MAC {found.mac}, expected {as_reported.mac.lower()}"
+
+
+def mtu_problem(found: Link, as_reported: Interface | None, configured: int) -> Iterator[str]:
+    """That it has not the MTU which was reported, else `configured` (0: any)."""
+    expected = (as_reported.mtu if as_reported else 0) or configured
+    if expected and found.mtu != expected:
+        yield f"interface {found.name} has the MTU {found.mtu}, expected {expected}"
+
+
+def container_problems(
+    call: Call,
+    inner: Link | None,
+    result: Result,
+    nl: Netlink,
+    *,
+    kind: str,
+    mtu: int = 0,
+    up: bool = True,
+) -> Iterator[str]:
+    """The deviations of the container's interface, its addresses and its routes.
+
+    inner: the interface, None where there is none of that name. nl: of the container. kind: of
+    the interface, as the kernel names it. mtu: where none was reported, in bytes, 0 for any. up:
+    whether the interface has to be.
+    """
+    if inner is None:
+        yield f"interface {call.ifname} does not exist in {call.netns}"
+        return
+    if inner.kind != kind:
+        found = inner.kind or "physical interface"
+        yield f"interface {call.ifname} is a {found}, expected a {kind}"
+    if inner.up != up:
+        yield f"interface {call.ifname} is {'up' if inner.up else 'down'}"
+    as_reported = reported(result, call.ifname, inside=True)
+    if as_reported is None:
+        yield f"the previous result does not name interface {call.ifname} of {call.netns}"
+    yield from mac_problem(inner, as_reported)
+    yield from mtu_problem(inner, as_reported, mtu)
+    yield from _address_problems(inner, result, nl)
+    yield from _route_problems(result, nl)
+
+
+def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]:
+    """Addresses that are missing, and permanent global ones that nobody reported."""
+    found = address.dump(nl, index=inner.index)
+    present = {one.interface for one in found}
+    wanted = {
+        one.address
+        for one in result.ips
+        if one.interface is None
+        or (
+            one.interface < len(result.interfaces)
+            and result.interfaces[one.interface].name == inner.name
+        )
+    }
+    for missing in sorted(wanted - present, key=str):
+        yield f"interface {inner.name} lacks its address {missing}"
+    for one in found:
+        permanent = one.flags & address.IFA_F_PERMANENT
+        if one.interface not in wanted and permanent and not one.interface.is_link_local:
+            yield f"interface {inner.name} has the address {one.interface}, which ADD did not give"
+
+
+def _route_problems(result: Result, nl: Netlink) -> Iterator[str]:
+    """Routes that are missing or lead elsewhere."""
+    present = [
+        one for family in (route.AF_INET, route.AF_INET6) for one in route.dump(nl, family, table=0)
+    ]
+    for wanted in plan.installed(result.ips, result.routes):
+        table = wanted.table or route.RT_TABLE_MAIN
+        same = [
+            one
+            for one in present
+            if one.destination == wanted.dst
+            and one.table == table
+            and (wanted.priority is None or one.priority == wanted.priority)
+        ]
+        if not any(_agrees(one, wanted) for one in same):
+            via = f" via {wanted.gw}" if wanted.gw else ""
+            instead = f", found one via {same[0].gateways[0] or 'the link'}" if same else ""
+            yield f"the container lacks the route to {wanted.dst}{via}{instead}"
+
+
+def _agrees(found: route.Route, wanted: CniRoute) -> bool:
+    return (
+        wanted.gw in found.gateways
+        and (wanted.mtu is None or found.mtu == wanted.mtu)
+        and (wanted.advmss is None or found.advmss == wanted.advmss)
+        and (wanted.scope is None or found.destination.version == 6 or found.scope == wanted.scope)
+    )
