@@ -3,53 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.kit.calls import Runtime
 from tests.kit.host import Host
-
-# Answers ADD with `ipam.result` of the config, fails any verb that `ipam.fail` names, and notes
-# each call in `ipam.log`: a foreign IPAM plugin, executed as a process.
-_IPAM = """\
-#!/usr/bin/python3 -IS
-import json, os, sys
-config = json.load(sys.stdin)
-ipam = config["ipam"]
-command = os.environ["CNI_COMMAND"]
-with open(ipam["log"], "a") as log:
-    log.write(command + " " + os.environ["CNI_CONTAINERID"] + "\\n")
-if command in ipam.get("fail", []):
-    print(json.dumps({"cniVersion": "1.0.0", "code": 11, "msg": "the fake IPAM is told to fail"}))
-    sys.exit(1)
-if command == "ADD":
-    print(json.dumps({"cniVersion": "1.0.0", **ipam["result"]}))
-"""
-
-
-class FakeIpam:
-    """The `fake` IPAM plugin of one test."""
-
-    def __init__(self, runtime: Runtime, directory: Path) -> None:
-        self._log = directory / "ipam.log"
-        plugin = runtime.path / "fake"
-        plugin.write_text(_IPAM)
-        plugin.chmod(0o755)
-
-    def section(self, *addresses: str, **keys: Any) -> dict[str, Any]:
-        """The config's `ipam`: these addresses, each `address` or `address gateway`."""
-        ips = []
-        for text in addresses:
-            address, _, gateway = text.partition(" ")
-            ips.append({"address": address, **({"gateway": gateway} if gateway else {})})
-        result = {"ips": ips, "routes": keys.pop("routes", []), "dns": keys.pop("dns", {})}
-        return {"type": "fake", "log": str(self._log), "result": result, **keys}
-
-    @property
-    def calls(self) -> list[str]:
-        """`VERB container` of each call so far."""
-        return self._log.read_text().splitlines() if self._log.exists() else []
+from tests.kit.ipam import FakeIpam
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from cni.errors import (
     TRY_AGAIN_LATER,
     UNSUPPORTED_FIELD,
 )
-from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
+from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
 from tests.kit.versions import each_version, versions_since

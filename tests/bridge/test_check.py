@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED
-from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
+from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from tests.kit.versions import versions_since
 from wiring.veth import host_veth

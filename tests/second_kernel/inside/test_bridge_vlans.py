@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, SYSTEM
-from tests.bridge.conftest import FakeIpam
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
+from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
 from wiring.veth import host_veth
