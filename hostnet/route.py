@@ -21,6 +21,7 @@ from hostnet.netlink import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hostnet.netlink import Netlink
+    from hostnet.netlink_batch import Message
 
 AF_INET = 2
 AF_INET6 = 10
@@ -191,8 +192,7 @@ def add(
     NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
     """
     if scope is None:
-        on_link = gateway is None and destination.version == 4
-        scope = RT_SCOPE_LINK if on_link else RT_SCOPE_UNIVERSE
+        scope = _scope(destination, gateway)
     flags = RTNH_F_ONLINK if onlink else 0
     payload = _payload(
         destination,
@@ -226,13 +226,16 @@ def delete(
     oif: int = 0,
     priority: int = 0,
     table: int = RT_TABLE_MAIN,
+    protocol: int = 0,
     missing_ok: bool = False,
 ) -> bool:
     """Delete the route that agrees with all that is given; False when there is none.
 
     Raises NetlinkError, ESRCH when there is none and `missing_ok` is not set.
     """
-    payload = _payload(destination, gateway=gateway, oif=oif, priority=priority, table=table)
+    payload = _payload(
+        destination, gateway=gateway, oif=oif, priority=priority, table=table, protocol=protocol
+    )
     try:
         nl.request(RTM_DELROUTE, payload, 0, f"delete the route to {destination}")
     except NetlinkError as error:
@@ -240,6 +243,54 @@ def delete(
             return False
         raise
     return True
+
+
+def addition(
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    oif: int = 0,
+    onlink: bool = False,
+    protocol: int = RTPROT_BOOT,
+    replace: bool = False,
+) -> Message:
+    """The message that adds a plain route to the main table, for `netlink_batch.send`; see `add`.
+
+    `replace` takes the place of any route to the destination, whatever its protocol.
+    """
+    payload = _payload(
+        destination,
+        gateway=gateway,
+        oif=oif,
+        priority=0,
+        table=RT_TABLE_MAIN,
+        scope=_scope(destination, gateway),
+        protocol=protocol,
+        flags=RTNH_F_ONLINK if onlink else 0,
+    )
+    return RTM_NEWROUTE, payload, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+
+
+def deletion(
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    *,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    oif: int = 0,
+    protocol: int = 0,
+) -> Message:
+    """The message that deletes a route from the main table, for `netlink_batch.send`."""
+    payload = _payload(
+        destination, gateway=gateway, oif=oif, priority=0, table=RT_TABLE_MAIN, protocol=protocol
+    )
+    return RTM_DELROUTE, payload, 0
+
+
+def _scope(
+    destination: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
+) -> int:
+    on_link = gateway is None and destination.version == 4
+    return RT_SCOPE_LINK if on_link else RT_SCOPE_UNIVERSE
 
 
 def _payload(
@@ -274,9 +325,14 @@ def _payload(
     return payload
 
 
-def dump(nl: Netlink, family: int, *, table: int = RT_TABLE_MAIN, oif: int = 0) -> list[Route]:
-    """The routes of a family (AF_INET, AF_INET6) in a table (0: in all), or those out of a link."""
-    payload = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+def dump(
+    nl: Netlink, family: int, *, table: int = RT_TABLE_MAIN, oif: int = 0, protocol: int = 0
+) -> list[Route]:
+    """The routes of a family (AF_INET, AF_INET6) in a table (0: in all).
+
+    With `oif` those out of a link, with `protocol` those so marked. The kernel filters.
+    """
+    payload = _RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0)
     if table:
         payload += attr_u32(RTA_TABLE, table)
     if oif:

@@ -232,3 +232,51 @@ def test_neighbours(host: Host, nl: Netlink, addressed: int) -> None:
     assert not neighbour.delete(nl, addressed, ip_address("10.1.2.4"), missing_ok=True)
     with pytest.raises(NetlinkError, match="cannot delete neighbour"):
         neighbour.delete(nl, addressed, ip_address("10.1.2.4"))
+
+
+def test_tagged_neighbours(host: Host, nl: Netlink, addressed: int) -> None:
+    mac = "02:00:00:00:00:01"
+    for one in ("10.1.2.4", "fd00:1::4"):
+        neighbour.add(nl, addressed, ip_address(one), mac, protocol=201)
+        neighbour.add(nl, addressed, ip_address(one) + 1, mac)
+    seen = host.ip("neighbour", "show", "dev", "cni0", "proto", "201")
+    assert {one["dst"] for one in seen} == {"10.1.2.4", "fd00:1::4"}
+    ours = neighbour.dump(nl, protocol=201)
+    assert {str(one.address) for one in ours} == {"10.1.2.4", "fd00:1::4"}
+    assert {one.protocol for one in ours} == {201}
+    foreign = neighbour.dump(nl, index=addressed, protocol=0)
+    assert {str(one.address) for one in foreign} == {"10.1.2.5", "fd00:1::5"}
+    neighbour.add(nl, addressed, ip_address("10.1.2.5"), mac, protocol=201, replace=True)
+    assert len(neighbour.dump(nl, family=2, protocol=201)) == 2
+
+
+@pytest.mark.parametrize(
+    ("destination", "gateway"), [("10.9.0.0/16", "10.1.2.1"), ("fd09::/64", "fd00:1::1")]
+)
+def test_tagged_routes(
+    host: Host, nl: Netlink, addressed: int, destination: str, gateway: str
+) -> None:
+    to = ip_network(destination)
+    via = ip_address(gateway)
+    family = 2 if to.version == 4 else 10
+    version = f"-{to.version}"
+    route.add(nl, to, gateway=via, oif=addressed, protocol=201)
+    seen = host.ip(version, "route", "show", "proto", "201")
+    assert [(one["dst"], one["gateway"]) for one in seen] == [(destination, gateway)]
+    (found,) = route.dump(nl, family, protocol=201)
+    assert (found.destination, found.gateway, found.protocol) == (to, via, 201)
+    assert route.dump(nl, family, protocol=202) == []
+    assert len(route.dump(nl, family)) > 1
+    # What is said about the protocol keeps another's route from being deleted.
+    assert not route.delete(nl, to, protocol=202, missing_ok=True)
+    assert route.delete(nl, to, protocol=201)
+    assert route.dump(nl, family, protocol=201) == []
+
+
+def test_replace_takes_a_foreign_routes_place(nl: Netlink, addressed: int) -> None:
+    """Why who shares a table with others adds without it: the protocol is no part of the key."""
+    to = ip_network("10.9.0.0/16")
+    route.add(nl, to, oif=addressed, protocol=4)
+    route.add(nl, to, oif=addressed, protocol=201, replace=True)
+    found = [one for one in route.dump(nl, route.AF_INET) if one.destination == to]
+    assert [one.protocol for one in found] == [201]
