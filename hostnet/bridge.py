@@ -28,6 +28,7 @@ IFLA_BR_VLAN_DEFAULT_PVID = 39
 IFLA_BRPORT_MODE = 4
 IFLA_BRPORT_LEARNING = 8
 IFLA_BRPORT_UNICAST_FLOOD = 9
+IFLA_BRPORT_NEIGH_SUPPRESS = 32
 IFLA_BRPORT_ISOLATED = 33
 # <linux/if_bridge.h>
 RTM_GETVLAN = 114
@@ -49,6 +50,7 @@ _PORT_SWITCHES = {
     "isolated": IFLA_BRPORT_ISOLATED,
     "learning": IFLA_BRPORT_LEARNING,
     "flood": IFLA_BRPORT_UNICAST_FLOOD,
+    "neigh_suppress": IFLA_BRPORT_NEIGH_SUPPRESS,
 }
 
 
@@ -112,19 +114,25 @@ def port(
     isolated: bool | None = None,
     learning: bool | None = None,
     flood: bool | None = None,
+    neigh_suppress: bool | None = None,
 ) -> tuple[str, bytes]:
-    """The switches of a port, for `link.change(port=…)`; what is None stays."""
+    """The switches of a port, for `link.change(port=…)`; what is None stays.
+
+    With `neigh_suppress`, ARP and neighbour requests that would leave by this port for an address
+    in the bridge's own neighbour table are answered from there.
+    """
     wanted = (
         (IFLA_BRPORT_MODE, hairpin),
         (IFLA_BRPORT_ISOLATED, isolated),
         (IFLA_BRPORT_LEARNING, learning),
         (IFLA_BRPORT_UNICAST_FLOOD, flood),
+        (IFLA_BRPORT_NEIGH_SUPPRESS, neigh_suppress),
     )
     return "bridge", b"".join([attr_u8(kind, on) for kind, on in wanted if on is not None])
 
 
 def switches(of: Link) -> dict[str, bool]:
-    """The switches of a port ("hairpin", "isolated", "learning", "flood"); empty if it is none."""
+    """The switches of a port, named as the parameters of `port`; empty if it is none."""
     if of.port_kind != "bridge":
         return {}
     found = of.info(link.IFLA_INFO_SLAVE_DATA)

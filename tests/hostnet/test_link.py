@@ -210,8 +210,10 @@ def test_switches_of_a_port(host: Host, nl: Netlink) -> None:
         "isolated": False,
         "learning": True,
         "flood": True,
+        "neigh_suppress": False,
     }
-    link.change(nl, port.index, up=True, port=bridge.port(hairpin=True, isolated=True, flood=False))
+    wanted = bridge.port(hairpin=True, isolated=True, flood=False, neigh_suppress=True)
+    link.change(nl, port.index, up=True, port=wanted)
     found = link.get(nl, "v0")
     assert found.up
     assert bridge.switches(found) == {
@@ -219,6 +221,7 @@ def test_switches_of_a_port(host: Host, nl: Netlink) -> None:
         "isolated": True,
         "learning": True,
         "flood": False,
+        "neigh_suppress": True,
     }
     link.change(nl, port.index, port=bridge.port(hairpin=False))
     assert not bridge.switches(link.get(nl, "v0"))["hairpin"]
