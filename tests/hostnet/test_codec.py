@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from hostnet import address, bridge, conntrack, link, neighbour, netlink, route
+from hostnet import address, bridge, conntrack, fdb, link, neighbour, netlink, route, vxlan
 from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.host import Host
 
@@ -221,6 +221,92 @@ def test_find_links(nl: Tapped) -> None:
     ]
 
 
+def test_create_vxlan(nl: Tapped) -> None:
+    below = link.create_veth(nl, "u0", "u1").index
+    nl.sent.clear()
+    four = vxlan.create(
+        nl,
+        "vxlan42",
+        42,
+        underlay=below,
+        local=ipaddress.ip_address("192.0.2.1"),
+        group=ipaddress.ip_address("239.1.1.1"),
+        learning=False,
+        ageing=60,
+        ttl=5,
+        tos=vxlan.TOS_INHERIT,
+        df=vxlan.DF_SET,
+        checksum=False,
+        mac="0a:58:0a:01:02:01",
+        mtu=1400,
+        alias="pycni",
+    )
+    link.delete(nl, four.index)
+    six = vxlan.create(
+        nl,
+        "vxlan43",
+        43,
+        local=ipaddress.ip_address("2001:db8::1"),
+        group=ipaddress.ip_address("2001:db8::2"),
+        port=8472,
+        zero_checksum6_tx=True,
+        zero_checksum6_rx=True,
+    )
+    vxlan.set_local(nl, six.index, ipaddress.ip_address("2001:db8::3"))
+    link.delete(nl, six.index)
+    link.delete(nl, below)
+
+    def made(name: str, *data: Any, identity: tuple[Any, ...] = ()) -> list[Any]:
+        info = nest(("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", nest(*data)))
+        return [("IFLA_IFNAME", name), *identity, ("IFLA_LINKINFO", info)]
+
+    assert nl.sent[0] == oracle(
+        ifinfmsg,
+        link.RTM_NEWLINK,
+        NEW | netlink.NLM_F_ECHO,
+        {},
+        made(
+            "vxlan42",
+            ("IFLA_VXLAN_ID", 42),
+            ("IFLA_VXLAN_GROUP", "239.1.1.1"),
+            ("IFLA_VXLAN_LINK", below),
+            ("IFLA_VXLAN_LOCAL", "192.0.2.1"),
+            ("IFLA_VXLAN_PORT", 4789),
+            ("IFLA_VXLAN_LEARNING", 0),
+            ("IFLA_VXLAN_AGEING", 60),
+            ("IFLA_VXLAN_TTL", 5),
+            ("IFLA_VXLAN_TOS", 1),
+            ("IFLA_VXLAN_DF", 1),
+            ("IFLA_VXLAN_UDP_CSUM", 0),
+            identity=(("IFLA_ADDRESS", "0a:58:0a:01:02:01"), ("IFLA_MTU", 1400)),
+        ),
+        2,
+    )
+    sent = [one for one in nl.sent if struct.unpack_from("=H", one, 4)[0] == link.RTM_NEWLINK]
+    assert sent[2] == oracle(
+        ifinfmsg,
+        link.RTM_NEWLINK,
+        NEW | netlink.NLM_F_ECHO,
+        {},
+        made(
+            "vxlan43",
+            ("IFLA_VXLAN_ID", 43),
+            ("IFLA_VXLAN_GROUP6", "2001:db8::2"),
+            ("IFLA_VXLAN_LOCAL6", "2001:db8::1"),
+            ("IFLA_VXLAN_PORT", 8472),
+            ("IFLA_VXLAN_LEARNING", 1),
+            ("IFLA_VXLAN_UDP_ZERO_CSUM6_TX", 1),
+            ("IFLA_VXLAN_UDP_ZERO_CSUM6_RX", 1),
+        ),
+        7,
+    )
+    local = nest(("IFLA_VXLAN_LOCAL6", "2001:db8::3"))
+    info = nest(("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", local))
+    assert sent[3] == oracle(
+        ifinfmsg, link.RTM_NEWLINK, ACK, {"index": six.index}, [("IFLA_LINKINFO", info)], 9
+    )
+
+
 @pytest.mark.parametrize("of_bridge", [False, True])
 def test_vlans(nl: Tapped, of_bridge: bool) -> None:
     # `lo` is no port of a bridge, so these are refused.
@@ -404,6 +490,89 @@ def test_neighbours(nl: Tapped) -> None:
         ),
         oracle(ndmsg, neighbour.RTM_GETNEIGH, DUMP, {"family": 2}, [("NDA_IFINDEX", index)], 4),
         oracle(ndmsg, neighbour.RTM_DELNEIGH, ACK, four, [("NDA_DST", "10.1.2.3")], 5),
+    ]
+    link.delete(nl, index)
+
+
+def test_forwarding_entries(nl: Tapped) -> None:
+    index = vxlan.create(nl, "vxlan42", 42, local=ipaddress.ip_address("192.0.2.1")).index
+    nl.sent.clear()
+    mac = "02:00:00:00:00:01"
+    peer = ipaddress.ip_address("192.0.2.2")
+    fdb.add(nl, index, mac, peer, port=8472, vni=43)
+    fdb.add(nl, index, mac, peer, replace=True)
+    fdb.add(nl, index, fdb.FLOOD, peer, append=True)
+    fdb.dump(nl, index)
+    fdb.delete(nl, index, fdb.FLOOD, peer)
+    fdb.delete(nl, index, mac)
+    fields = {"family": 7, "ifindex": index, "flags": 2}
+    permanent = {**fields, "state": 0x80}
+    to = [("NDA_LLADDR", mac), ("NDA_DST", "192.0.2.2")]
+    flood = [("NDA_LLADDR", fdb.FLOOD), ("NDA_DST", "192.0.2.2")]
+    append = ACK | netlink.NLM_F_CREATE | netlink.NLM_F_APPEND
+    assert nl.sent == [
+        oracle(
+            ndmsg,
+            neighbour.RTM_NEWNEIGH,
+            NEW,
+            permanent,
+            [*to, ("NDA_PORT", 8472), ("NDA_VNI", 43)],
+            3,
+        ),
+        oracle(ndmsg, neighbour.RTM_NEWNEIGH, PUT, permanent, to, 4),
+        oracle(ndmsg, neighbour.RTM_NEWNEIGH, append, permanent, flood, 5),
+        oracle(ndmsg, neighbour.RTM_GETNEIGH, DUMP, {"family": 7, "ifindex": index}, [], 6),
+        oracle(ndmsg, neighbour.RTM_DELNEIGH, ACK, fields, flood, 7),
+        oracle(ndmsg, neighbour.RTM_DELNEIGH, ACK, fields, to[:1], 8),
+    ]
+    link.delete(nl, index)
+
+
+def test_protocol_tags(nl: Tapped) -> None:
+    index = bridge.create(nl, "cni0", up=True).index
+    nl.sent.clear()
+    to = ipaddress.ip_network("10.9.0.0/16")
+    neighbour.add(nl, index, IP4.ip, "02:00:00:00:00:01", protocol=201)
+    route.add(nl, to, oif=index, protocol=201)
+    route.dump(nl, route.AF_INET, protocol=201)
+    route.delete(nl, to, protocol=201)
+    assert nl.sent == [
+        oracle(
+            ndmsg,
+            neighbour.RTM_NEWNEIGH,
+            NEW,
+            {"family": 2, "ifindex": index, "state": 0x80},
+            [
+                ("NDA_DST", "10.1.2.3"),
+                ("NDA_LLADDR", "02:00:00:00:00:01"),
+                ("NDA_PROTOCOL", 201),
+            ],
+            2,
+        ),
+        oracle(
+            rtmsg,
+            route.RTM_NEWROUTE,
+            NEW,
+            {"family": 2, "dst_len": 16, "table": 254, "proto": 201, "type": 1, "scope": 253},
+            [("RTA_DST", "10.9.0.0"), ("RTA_OIF", index)],
+            3,
+        ),
+        oracle(
+            rtmsg,
+            route.RTM_GETROUTE,
+            DUMP,
+            {"family": 2, "proto": 201},
+            [("RTA_TABLE", 254)],
+            4,
+        ),
+        oracle(
+            rtmsg,
+            route.RTM_DELROUTE,
+            ACK,
+            {"family": 2, "dst_len": 16, "table": 254, "proto": 201, "type": 1, "scope": 255},
+            [("RTA_DST", "10.9.0.0")],
+            5,
+        ),
     ]
     link.delete(nl, index)
 
