@@ -110,9 +110,7 @@ def _spans_of(one: Range, blocked: list[Span]) -> list[Span]:
     """What a range may give out. blocked: sorted and apart, as `merge` makes them."""
     low = max(int(one.start), _first_host(one.subnet))
     high = min(int(one.end), _last_host(one.subnet))
-    # Only those that reach into the range: there may be thousands of both.
-    first = bisect_left(blocked, low, key=_last_of)
-    return list(without(low, high, blocked[first : bisect_right(blocked, high, key=_first_of)]))
+    return subtract([(low, high)], blocked)
 
 
 def _first_of(span: Span) -> int:
@@ -170,6 +168,16 @@ def without(low: int, high: int, blocked: Iterable[Span]) -> Iterator[Span]:
         low = max(low, last + 1)
     if low <= high:
         yield low, high
+
+
+def subtract(spans: Iterable[Span], blocked: list[Span]) -> list[Span]:
+    """What is left of spans; `blocked` as `merge` makes them."""
+    left: list[Span] = []
+    for low, high in spans:
+        # Only those that reach into the span: there may be thousands of both.
+        first = bisect_left(blocked, low, key=_last_of)
+        left += without(low, high, blocked[first : bisect_right(blocked, high, key=_first_of)])
+    return left
 
 
 def overlap(ranges: Iterable[Range]) -> tuple[Range, Range] | None:

@@ -42,7 +42,8 @@ else:
         cls.__setattr__ = cls.__delattr__ = _refuse
         cls.__eq__ = _equal
         cls.__hash__ = _hash
-        cls.__repr__ = _repr
+        if "__repr__" not in cls.__dict__:  # as in a dataclass: a record may hold a secret
+            cls.__repr__ = _repr
         return cls
 
     def _refuse(self, name, *_):

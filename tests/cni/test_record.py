@@ -118,3 +118,14 @@ def test_a_pattern_matches_by_position_as_a_dataclass() -> None:
 def test_it_is_no_dataclass() -> None:
     """The point of it: nothing here may import `dataclasses`."""
     assert not dataclasses.is_dataclass(Point)
+
+
+def test_a_repr_of_its_own_stays() -> None:
+    @record
+    class Secret:
+        word: str
+
+        def __repr__(self) -> str:
+            return "Secret()"
+
+    assert repr(Secret("sesame")) == "Secret()"
