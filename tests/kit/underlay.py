@@ -44,6 +44,14 @@ PREFIX = (24, 64)
 STATE = (Path("/run/cni"), Path("/var/lib/cni"), Path("/etc/cni/net.d"))
 """Directories in which a plugin may leave something on a host."""
 
+_SWITCH_RULES = """
+table bridge underlay {
+    set cut { type ifname; }
+    chain in { type filter hook prerouting priority 0; iifname @cut drop; }
+    chain out { type filter hook postrouting priority 0; oifname @cut drop; }
+}
+"""
+
 
 class Node(Namespace):
     """One host. `four` and `six` are its underlay addresses (TEST-NET-1, 2001:db8::/32)."""
@@ -131,16 +139,17 @@ class Node(Namespace):
 
     def cut(self) -> None:
         """Let the switch drop its packets; the host sees its carrier and notices nothing."""
-        self._port("state", "0")
+        self._cut("add")
 
     def mend(self) -> None:
         """The end of `cut`."""
-        self._port("state", "3")
+        self._cut("delete")
         for gateway in ROUTER:
             wait_reach(self, gateway)
 
-    def _port(self, *how: str) -> None:
-        self._underlay.switch.command("bridge", "link", "set", "dev", self.name, *how)
+    def _cut(self, how: str) -> None:
+        element = f"{how} element bridge underlay cut {{ {self.name} }}"
+        self._underlay.switch.command("nft", "-f", "-", stdin=element)
 
     def unplug(self) -> None:
         """Take its carrier away."""
@@ -242,6 +251,8 @@ class Underlay:
             ),
             f"link set switch mtu {self.mtu} up",
         )
+        # Not the ports' state: without STP the bridge sometimes puts a port to blocking instead.
+        self.switch.command("nft", "-f", "-", stdin=_SWITCH_RULES)
 
     def join(self, four: str = "", six: str = "") -> Node:
         """One more host, 192.0.2.N and 2001:db8::N unless told."""
