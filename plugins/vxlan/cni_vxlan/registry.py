@@ -1,0 +1,374 @@
+"""A network's place in etcd, and how no node takes what is another's: reads and transactions.
+
+A node's `nodes/` and `subnets/` keys (see `layout`) come and go in one transaction, so that no
+crash leaves half of them, and none of them expires: a subnet under running containers must outlive
+etcd's clock, the node's reboot and a night without a network (flannel#621 and #904 tell what
+happens else). They go when an administrator says that the node is dead, see `Registry.reclaim`.
+
+Errors of etcd's pass through as they are (`EtcdError`, any method may raise one); what is wrong
+with what it holds is a `CniError`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from cni import jsontext
+from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
+from cni.jsonvalue import shown
+from cni.names import name_problem
+from cni.record import record, replace
+from cni_vxlan.layout import Keys, Node, inside, parse_node, parse_value
+from etcd_json import absent, delete, get, put, unchanged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from cni.ip import Address, Network
+    from cni_vxlan.layout import Cluster
+    from etcd_json import Etcd, Event, KeyValue, Op
+
+ALIVE_SECONDS = 30
+"""So long after its watcher's last sign a node counts as dead."""
+_ATTEMPTS = 1000
+"""Each that fails is somebody else's success, so that many are no bad luck."""
+_NAMED = 5
+"""How many nodes an error names."""
+
+
+@record
+class Holding:
+    """What etcd says about subnets that a node takes for its own.
+
+    node: its record, None where there is none. problem: why they are not its own any more, empty
+    if they are. host: of whom the last sign of life under the node's name is, empty without one.
+    """
+
+    node: Node | None
+    problem: str
+    host: str
+
+
+class Registry:
+    """What etcd knows about a network, and what a node may do to it.
+
+    network: its name. prefix: of its keys. host: what tells this machine from others.
+    """
+
+    def __init__(
+        self, etcd: Etcd, network: str, prefix: str, cluster: Cluster, host: str = ""
+    ) -> None:
+        self.keys = Keys(prefix)
+        self._etcd = etcd
+        self._network = network
+        self._cluster = cluster
+        self._host = host or this_host()
+
+    # ---- the network
+
+    def agree(self) -> None:
+        """Write down what this node takes the network for, or compare it with what stands there.
+
+        Raises CniError(INVALID_CONFIG) that names each difference.
+        """
+        key = self.keys.config
+        ours = self._cluster.document()
+        stored = self._etcd.get(key)
+        if stored is None:
+            write = [put(key, jsontext.dumps(ours))]
+            outcome = self._etcd.transact([absent(key)], write, [get(key)])
+            if outcome.succeeded:
+                return
+            stored = outcome.found[0][0]
+        theirs = parse_value(key, stored.value)
+        different = [name for name in ours if ours[name] != theirs.get(name)]
+        if different:
+            listed = ", ".join(
+                f"{name} is {shown(ours[name])} here and {shown(theirs.get(name))} there"
+                for name in different
+            )
+            raise CniError(
+                INVALID_CONFIG,
+                f'network "{self._network}" is another one than its first node wrote to {key} in '
+                f"etcd: {listed}; give all nodes the same configuration, or delete {key} if it is "
+                "that which is wrong",
+            )
+
+    def nodes(self, *, with_alive: bool = False) -> tuple[list[Node], list[str], int]:
+        """All nodes, what is wrong with keys that are none, and the revision etcd was at.
+
+        A watch of `keys.nodes` from the next revision on misses nothing.
+        """
+        stored, revision = self._etcd.list(self.keys.nodes)
+        alive: set[str] = set()
+        if with_alive:
+            alive = {one.key for one in self._etcd.list(self.keys.all_alive)[0]}
+        found: list[Node] = []
+        problems: list[str] = []
+        for one in stored:
+            try:
+                node = self._parse(one.key, one.value, one.mod_revision)
+            except CniError as error:
+                problems.append(error.msg)
+            else:
+                found.append(replace(node, alive=self.keys.alive(node.name) in alive))
+        return found, problems, revision
+
+    def changed(self, event: Event) -> Node | None:
+        """What an event of the watch says of the node `name_of(event.key)`; None: it has gone.
+
+        Raises CniError where the record is none of this network's.
+        """
+        if event.kind == "delete":
+            return None
+        return self._parse(event.key, event.value, event.mod_revision)
+
+    def name_of(self, key: str) -> str:
+        """The node that a key below `keys.nodes` is about."""
+        return key.removeprefix(self.keys.nodes)
+
+    def _parse(self, key: str, value: str, revision: int) -> Node:
+        return parse_node(self._cluster, self.name_of(key), value, revision)
+
+    # ---- entering it
+
+    def join(self, name: str, address: Address, mac: str) -> Node:
+        """Enter a node, in l3 with a subnet of each pool; one that was there keeps its subnets.
+
+        address, mac: of its VTEP. All its keys are written or none, and a repeated call (such as
+        after an answer that got lost) gives the same. Raises CniError: INVALID_CONFIG where the
+        network is another one (see `agree`), NO_ADDRESS where no subnet is left, TRY_AGAIN_LATER
+        where another machine of this name is alive.
+        """
+        problem = name_problem(name)
+        if problem:
+            raise CniError(INVALID_CONFIG, f"the node's name: {problem}")
+        self.agree()
+        wanted = Node(name, address, mac)
+        for _ in range(_ATTEMPTS):
+            entered = self._rejoin(wanted) or self._enter(wanted)
+            if entered is not None:
+                return entered
+        raise CniError(
+            TRY_AGAIN_LATER,
+            f'node {name} could not enter network "{self._network}": etcd\'s keys under '
+            f"{self.keys.subnets} changed at each of {_ATTEMPTS} attempts",
+        )
+
+    def _rejoin(self, wanted: Node) -> Node | None:
+        """None where it is not there, or was changed meanwhile."""
+        stored = self._etcd.get(self.keys.node(wanted.name))
+        if stored is None:
+            return None
+        there = self._parse(stored.key, stored.value, stored.mod_revision)
+        if (there.address, there.mac) == (wanted.address, wanted.mac):
+            return there
+        sign = self._etcd.get(self.keys.alive(there.name))
+        if there.address != wanted.address and sign is not None and _host_of(sign) != self._host:
+            raise CniError(
+                TRY_AGAIN_LATER,
+                f"this node, with VTEP address {wanted.address}, and one with {there.address} are "
+                f"both called {there.name}, and that one was alive within the last "
+                f"{ALIVE_SECONDS} s: give each a name of its own (the host's, or key "
+                '"peers.node"); a host that has just changed its address need only wait',
+            )
+        return self.update(there, wanted.address, wanted.mac)
+
+    def _enter(self, wanted: Node) -> Node | None:
+        """None where keys changed so that it is worth looking anew."""
+        own = self.keys.node(wanted.name)
+        taken: set[str] = set()
+        if self._cluster.pools:
+            taken.update(one.key for one in self._etcd.list(self.keys.subnets)[0])
+        listed = len(taken)
+        while True:
+            subnets = self._choose(wanted.name, taken)
+            if subnets is None:
+                if len(taken) > listed:  # the list is old by now
+                    return None
+                raise self._exhausted()
+            node = replace(wanted, subnets=subnets)
+            keys = [self.keys.subnet(subnet) for subnet in subnets]
+            outcome = self._etcd.transact(
+                [absent(key) for key in (own, *keys)],
+                self._writes(node),
+                [get(key) for key in (own, *keys)],
+            )
+            if outcome.succeeded:
+                return replace(node, revision=outcome.revision)
+            there, *others = outcome.found
+            if there or not any(others):
+                return None
+            taken.update(one.key for found in others for one in found)
+
+    def _choose(self, name: str, taken: Collection[str]) -> tuple[Network, ...] | None:
+        """A subnet of each pool that is not taken; None where a pool has none left.
+
+        Where a node begins to look follows from its name: nodes that come together seldom meet,
+        and one that was given up and returns finds its old subnet if it is free. All families
+        begin at one number, so that who has 10.1.7.0/24 mostly has fd00:1:0:7::/64 too.
+        """
+        pools = self._cluster.each()
+        fewest = min((_count(pool, length) for pool, length in pools), default=1)
+        start = _number(name) % fewest
+        found = []
+        for pool, length in pools:
+            for subnet in _subnets_from(pool, length, start):
+                if self.keys.subnet(subnet) not in taken:
+                    found.append(subnet)
+                    break
+            else:
+                return None
+        return tuple(found)
+
+    def _exhausted(self) -> CniError:
+        nodes, _, _ = self.nodes(with_alive=True)
+        dead = [node for node in nodes if not node.alive]
+        pools = []
+        for pool, length in self._cluster.each():
+            held = sum(inside(subnet, pool) for node in nodes for subnet in node.subnets)
+            pools.append(f"{held} of {_count(pool, length)} subnets /{length} of {pool}")
+        if dead:
+            remedy = (
+                f"no watcher lives on {_named(dead)}: free a dead node's with `cnitool overlay "
+                f"reclaim {self._network} NODE`, or enlarge"
+            )
+        else:
+            remedy = "all of them live: enlarge"
+        return CniError(
+            NO_ADDRESS,
+            f'out of subnets for one more node of network "{self._network}": its {len(nodes)} '
+            f'nodes hold {" and ".join(pools)}; {remedy} "network" or "subnetLength" (on all '
+            f"nodes, and in {self.keys.config})",
+            f"the nodes: {', '.join(sorted(node.name for node in nodes))}",
+        )
+
+    def _writes(self, node: Node) -> list[Op]:
+        keys = [self.keys.subnet(subnet) for subnet in node.subnets]
+        return [
+            put(self.keys.node(node.name), node.document()),
+            *(put(key, node.subnet_document()) for key in keys),
+        ]
+
+    # ---- being in it
+
+    def update(self, there: Node, address: Address, mac: str) -> Node | None:
+        """Write a VTEP's new address and MAC to the keys of its node, which keeps its subnets.
+
+        None where the record is not as `there` any more: then nothing was written.
+        """
+        node = replace(there, address=address, mac=mac)
+        key = self.keys.node(there.name)
+        outcome = self._etcd.transact([unchanged(key, there.revision)], self._writes(node))
+        return replace(node, revision=outcome.revision) if outcome.succeeded else None
+
+    def holding(self, name: str, subnets: Collection[Network]) -> Holding:
+        """Whether a node still holds the subnets (in l2: its place) that it had, by one read."""
+        keys = [self.keys.subnet(subnet) for subnet in subnets]
+        reads = [self.keys.node(name), self.keys.alive(name), *keys]
+        records, signs, *held = self._etcd.transact((), [get(key) for key in reads]).found
+        host = _host_of(signs[0]) if signs else ""
+        if not records:
+            return Holding(None, f"etcd has no node {name} any more", host)
+        node = self._parse(records[0].key, records[0].value, records[0].mod_revision)
+        return Holding(node, self._lost(node, dict(zip(subnets, held, strict=True))), host)
+
+    def _lost(self, node: Node, held: dict[Network, list[KeyValue]]) -> str:
+        """What is not the node's any more, in words. held: what the subnets' keys hold."""
+        lost = []
+        for subnet, found in held.items():
+            holder = _text(found[0], "node") if found else ""
+            if holder != node.name:
+                lost.append(f"{subnet} is held by {holder or 'nobody'}")
+            elif subnet not in node.subnets:
+                lost.append(f"{subnet} is missing in the record of node {node.name}")
+        return "; ".join(lost)
+
+    def announce(self, node: Node, lease: int = 0) -> int:
+        """Give a sign of life with the node's address, on a lease (0: a new one); gives the lease.
+
+        It is kept up by `Etcd.keep_alive`.
+        """
+        lease = lease or self._etcd.grant(ALIVE_SECONDS)
+        sign = jsontext.dumps({"host": self._host, "address": str(node.address)})
+        self._etcd.put(self.keys.alive(node.name), sign, lease)
+        return lease
+
+    # ---- leaving it
+
+    def reclaim(self, name: str) -> list[str]:
+        """Remove a dead node's keys, all in one transaction; gives them.
+
+        Its subnets are free for others then. Raises CniError: INVALID_CONFIG where there is no
+        such node, TRY_AGAIN_LATER where it is alive or changes meanwhile.
+        """
+        own, alive = self.keys.node(name), self.keys.alive(name)
+        stored = self._etcd.get(own)
+        held = [one for one in self._etcd.list(self.keys.subnets)[0] if _text(one, "node") == name]
+        if stored is None and not held:
+            names = sorted(node.name for node in self.nodes()[0])
+            raise CniError(
+                INVALID_CONFIG,
+                f'network "{self._network}" has no node {name} in etcd, only '
+                f"{', '.join(names) or 'none at all'}",
+            )
+        keys = [one.key for one in (*([stored] if stored else ()), *held)]
+        same = [unchanged(own, stored.mod_revision) if stored else absent(own)]
+        same += [unchanged(one.key, one.mod_revision) for one in held]
+        removals = [delete(key) for key in keys]
+        outcome = self._etcd.transact([absent(alive), *same], removals, [get(alive)])
+        if outcome.succeeded:
+            return keys
+        if outcome.found[0]:
+            raise CniError(
+                TRY_AGAIN_LATER,
+                f"node {name} is alive (its address is {_text(outcome.found[0][0], 'address')}): "
+                f"stop cnid there first, and {ALIVE_SECONDS} s later it counts as dead",
+            )
+        raise CniError(TRY_AGAIN_LATER, f"node {name} changed meanwhile; look at it again")
+
+
+def this_host() -> str:
+    """What tells this machine, since its boot, from any other: a clone has all else in common."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"
+
+
+def _host_of(sign: KeyValue) -> str:
+    return _text(sign, "host")
+
+
+def _text(stored: KeyValue, key: str) -> str:
+    """A string of a value; empty where there is none such."""
+    try:
+        return parse_value(stored.key, stored.value).string(key)
+    except CniError:
+        return ""
+
+
+def _named(nodes: list[Node]) -> str:
+    names = sorted(node.name for node in nodes)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _number(name: str) -> int:
+    import zlib
+
+    return zlib.crc32(name.encode())
+
+
+def _count(pool: Network, length: int) -> int:
+    """How many subnets of a length a pool has."""
+    return 1 << (length - pool.prefixlen)
+
+
+def _subnets_from(pool: Network, length: int, start: int) -> Iterator[Network]:
+    """All subnets of a length in a pool, from number `start` on, and then those before it."""
+    size = 1 << (pool.max_prefixlen - length)
+    count = _count(pool, length)
+    for number in range(start, start + count):
+        first = int(pool.network_address) + number % count * size
+        yield type(pool)((first, length))
