@@ -1,4 +1,4 @@
-"""Wait until something in a namespace is so, woken by the kernel's announcements.
+"""Hear the kernel's announcements: wait until something in a namespace is so, or watch it for long.
 
 Not part of `netlink.Netlink`, where an announcement could be taken for an answer.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import _socket
 import errno
+import struct
 import time
 
-from hostnet.netlink import NETLINK_ROUTE
+from hostnet.netlink import NETLINK_ROUTE, NLMSG_MIN_TYPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +31,37 @@ RTNLGRP_IPV6_ROUTE = 11
 _SOL_NETLINK = 270
 _NETLINK_ADD_MEMBERSHIP = 1
 _RECEIVE_BYTES = 0x10000
+# So many that whoever watches has turns for other things in a storm of them.
+_DATAGRAMS_AT_ONCE = 500
+_HEADER = struct.Struct("=IHHII")
+
+
+class Heard:
+    """What was announced since the last time: (message type, payload) pairs in order.
+
+    `lost` says that there was more than the socket holds, so that the state is to be asked for.
+    """
+
+    __slots__ = ("lost", "messages")
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, bytes]] = []
+        self.lost = False
+
+    def __repr__(self) -> str:
+        return f"<Heard {[kind for kind, _payload in self.messages]} lost={self.lost}>"
+
+    def __bool__(self) -> bool:
+        """Whether there was anything."""
+        return self.lost or bool(self.messages)
 
 
 class Monitor:
-    """Hears the announcements of some groups in the namespace where the calling thread is now."""
+    """Hears the announcements of some groups in the namespace where the calling thread is now.
+
+    `until` waits for one thing. For a loop that waits for several, give this object to poll(): it
+    is readable when something was announced, and `take` tells what.
+    """
 
     __slots__ = ("_sock",)
 
@@ -62,6 +90,35 @@ class Monitor:
                     errno.ETIMEDOUT,
                     f"{what} has not happened within {seconds:g} s",
                 )
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def take(self) -> Heard:
+        """What has been announced by now, without waiting; the object is false when nothing was.
+
+        In a storm not all of it, and poll() says at once that there is more. Payloads are for
+        `link.Link`, `address.Address` and `route.Route`, by message type (RTM_NEWLINK …).
+        """
+        heard = Heard()
+        self._sock.settimeout(0)
+        for _datagram in range(_DATAGRAMS_AT_ONCE):
+            try:
+                buf = self._sock.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                heard.lost = True  # told once, before what the buffer still holds
+                continue
+            offset = 0
+            while offset + _HEADER.size <= len(buf):
+                size, kind, _flags, _seq, _port = _HEADER.unpack_from(buf, offset)
+                if kind >= NLMSG_MIN_TYPE:
+                    heard.messages.append((kind, buf[offset + _HEADER.size : offset + size]))
+                offset += (size + 3) & ~3 or len(buf)
+        return heard
 
     def _heard(self, seconds: float) -> bool:
         """Whether something was announced before the time was over; takes all there is."""

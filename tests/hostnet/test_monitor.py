@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
+from ipaddress import ip_interface
 
 import pytest
 
-from hostnet import bridge, link
-from hostnet.monitor import RTNLGRP_LINK, Monitor
+from hostnet import address, bridge, link
+from hostnet.monitor import (
+    RTNLGRP_IPV4_IFADDR,
+    RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV6_IFADDR,
+    RTNLGRP_LINK,
+    Monitor,
+)
 from hostnet.netlink import Netlink
 from tests.kit.host import Host
 
@@ -93,3 +101,70 @@ def test_lost_announcements_wake_as_well(host: Host) -> None:
             return calls == 2 or None
 
         assert monitor.until(second_time, 5, "the second call")
+
+
+def test_several_groups_by_poll(host: Host) -> None:
+    with (
+        Netlink() as nl,
+        Monitor(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR) as monitor,
+    ):
+        poll = select.poll()
+        poll.register(monitor, select.POLLIN)
+        assert poll.poll(0) == []
+        assert not monitor.take()
+
+        index = bridge.create(nl, "cni0").index
+        address.add(nl, index, ip_interface("10.1.2.3/24"))
+        address.add(nl, index, ip_interface("fd00:1::3/64"), nodad=True)
+        link.delete(nl, index)
+        assert poll.poll(0) == [(monitor.fileno(), select.POLLIN)]
+        heard = monitor.take()
+        assert heard
+        assert not heard.lost
+        first = heard.messages[0]
+        assert (first[0], link.Link(first[1]).name) == (link.RTM_NEWLINK, "cni0")
+        added = [body for kind, body in heard.messages if kind == address.RTM_NEWADDR]
+        assert [str(address.Address(body).interface) for body in added] == [
+            "10.1.2.3/24",
+            "fd00:1::3/64",
+        ]
+        removed = [body for kind, body in heard.messages if kind == link.RTM_DELLINK]
+        assert [link.Link(body).index for body in removed] == [index]
+
+        assert poll.poll(0) == []
+        assert not monitor.take()
+
+
+def test_only_the_groups_asked_for(host: Host) -> None:
+    with Netlink() as nl, Monitor(RTNLGRP_IPV4_ROUTE) as monitor:
+        link.change(nl, 1, mtu=1500)
+        link.change(nl, 1, mtu=65536)
+        assert not monitor.take()
+
+
+def test_lost_announcements_are_told_as_such(host: Host) -> None:
+    with Netlink() as nl, Monitor(RTNLGRP_LINK) as monitor:
+        for number in range(600):  # more than its buffer holds
+            link.change(nl, 1, mtu=1500 + number)
+        link.change(nl, 1, mtu=65536)
+        heard = monitor.take()
+        assert heard.lost
+        assert 0 < len(heard.messages) < 600
+        # The last ones are those that were lost: the state has to be asked for.
+        assert link.Link(heard.messages[-1][1]).mtu != 65536
+
+        link.change(nl, 1, alias="x")
+        link.change(nl, 1, alias="")
+        heard = monitor.take()
+        assert not heard.lost
+        assert [kind for kind, _body in heard.messages] == [link.RTM_NEWLINK] * 2
+
+
+def test_a_storm_is_taken_in_turns(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hostnet.monitor._DATAGRAMS_AT_ONCE", 3)
+    with Netlink() as nl, Monitor(RTNLGRP_LINK) as monitor:
+        for text in ("a", "b", "c", ""):
+            link.change(nl, 1, alias=text)
+        assert len(monitor.take().messages) == 3
+        assert len(monitor.take().messages) == 1
+        assert not monitor.take()
