@@ -56,14 +56,15 @@ table bridge underlay {
 class Node(Namespace):
     """One host. `four` and `six` are its underlay addresses (TEST-NET-1, 2001:db8::/32)."""
 
-    def __init__(self, underlay: Underlay, name: str, four: str, six: str) -> None:
-        self.name = name
+    def __init__(self, underlay: Underlay, number: int, four: str, six: str) -> None:
+        self.number = number
+        self.name = name = f"node{number}"
         self.four, self.six = four, six
         self.containers: list[Namespace] = []
         self._underlay = underlay
         self._directory = underlay.directory / name
         self._directory.mkdir()
-        self._mac = f"02:00:5e:00:00:{len(underlay.nodes) + 1:02x}"  # a reboot does not change it
+        self._mac = f"02:00:5e:00:00:{number:02x}"  # a reboot does not change it
         self._inside: list[tuple[int, int]] = []
         super().__init__(self._directory / "net")
         self._inside = in_thread(self._furnish)
@@ -105,7 +106,7 @@ class Node(Namespace):
     def _plug(self) -> None:
         """Put `eth0` on the switch, with the addresses, and wait until it carries packets."""
         switch, mtu = self._underlay.switch, self._underlay.mtu
-        _batch(
+        batch(
             switch,
             f"link add {self.name} mtu {mtu} type veth"
             f" peer name eth0 mtu {mtu} address {self._mac} netns {self.path}",
@@ -115,7 +116,7 @@ class Node(Namespace):
 
     def enable(self) -> None:
         """Give `eth0` its addresses and default routes, and wait until it carries packets."""
-        _batch(
+        batch(
             self,
             *(
                 f"address add {address}/{prefix} dev eth0 nodad"
@@ -242,7 +243,7 @@ class Underlay:
 
     def _build(self, snooping: bool) -> None:
         on = int(snooping)
-        _batch(
+        batch(
             self.switch,
             f"link add switch type bridge mcast_snooping {on} mcast_querier {on}",
             *(
@@ -257,9 +258,7 @@ class Underlay:
     def join(self, four: str = "", six: str = "") -> Node:
         """One more host, 192.0.2.N and 2001:db8::N unless told."""
         number = len(self.nodes) + 1
-        made = Node(
-            self, f"node{number}", four or f"192.0.2.{number}", six or f"2001:db8::{number}"
-        )
+        made = Node(self, number, four or f"192.0.2.{number}", six or f"2001:db8::{number}")
         self.nodes.append(made)
         return made
 
@@ -281,8 +280,9 @@ class Underlay:
         self.close()
 
 
-def _batch(ns: Namespace, *commands: str) -> None:
-    ns.command("ip", "-batch", "-", stdin="\n".join(commands) + "\n")
+def batch(ns: Namespace, *commands: str, program: str = "ip") -> None:
+    """Run commands of `ip` or `bridge` in a namespace; AssertionError at the first that fails."""
+    ns.command(program, "-batch", "-", stdin="\n".join(commands) + "\n")
 
 
 def _empty(directory: Path) -> None:
