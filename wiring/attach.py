@@ -53,8 +53,9 @@ class _Links:
 def add(call: Call, config: Bridged) -> Result:
     """Attach the container to the bridge.
 
-    Raises CniError (config, IPAM, something in the way) or OSError (the kernel refused), and has
-    then left nothing behind.
+    Takes the lock of the host's namespace itself; a caller that holds it waits in vain. What a
+    caller does afterwards it undoes by `detach.delete`. Raises CniError (config, IPAM, something in
+    the way) or OSError (the kernel refused), and has then left nothing behind.
     """
     with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
         if link.find(inside, call.ifname) is not None:
