@@ -1,8 +1,8 @@
 """Thousands of requests in a few system calls, each with an answer of its own.
 
 `Netlink.batch` is for messages that succeed together; here one that is refused does not keep the
-others from being carried out. 15,000 entries (5,000 forwarding entries, neighbours and routes)
-take 0.35 s, nearly all of it the kernel's own work.
+others from being carried out. 15,000 entries (5,000 forwarding entries, neighbours and IPv6 routes)
+take 0.1 s. With IPv4 routes 0.4 s, for the kernel compares each with all others of its device.
 """
 
 from __future__ import annotations

@@ -188,8 +188,13 @@ def add(
 
     With `beside` others to the same destination stay: of IPv4 routes the newest is then used, IPv6
     traffic is shared among all. `scope` is by default that of `ip route`: link without a gateway,
-    else universe. `onlink` says that the gateway is on the link though no route covers it. Raises
-    NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
+    else universe. `onlink` says that the gateway is on the link though no route covers it. To an
+    IPv6 gateway no route may then lead by another link, except a default one or an unreachable one
+    (EINVAL, "Nexthop has invalid gateway or device mismatch"); the way around it is to add the
+    route without gateway and then to replace that.
+
+    `protocol` says who made the route, and is no part of its key: `replace` takes another's place
+    too. Raises NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
     """
     if scope is None:
         scope = _scope(destination, gateway)

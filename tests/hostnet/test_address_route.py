@@ -280,3 +280,29 @@ def test_replace_takes_a_foreign_routes_place(nl: Netlink, addressed: int) -> No
     route.add(nl, to, oif=addressed, protocol=201, replace=True)
     found = [one for one in route.dump(nl, route.AF_INET) if one.destination == to]
     assert [one.protocol for one in found] == [201]
+
+
+def test_ipv6_gateway_on_a_link_to_which_another_route_does_not_lead(
+    nl: Netlink, addressed: int
+) -> None:
+    other = bridge.create(nl, "cni1", up=True).index
+    to, via = ip_network("fd09:0:0:2::/64"), ip_address("fd09:0:0:2::")
+
+    def add(*, replace: bool = False) -> None:
+        route.add(nl, to, gateway=via, oif=other, onlink=True, protocol=201, replace=replace)
+
+    def found() -> list[object]:
+        routes = route.dump(nl, route.AF_INET6, oif=other, protocol=201)
+        return [(one.destination, one.gateway) for one in routes]
+
+    route.add(nl, ip_network("::/0"), gateway=ip_address("fd00:1::1"), oif=addressed)
+    add()
+    route.delete(nl, to)
+    route.add(nl, ip_network("fd09::/16"), gateway=ip_address("fd00:1::1"), oif=addressed)
+    with pytest.raises(NetlinkError, match="invalid gateway or device mismatch") as caught:
+        add()
+    assert caught.value.errno == errno.EINVAL
+    route.add(nl, to, oif=other, protocol=201)
+    add(replace=True)
+    assert found() == [(to, via)]
+    link.delete(nl, other)
