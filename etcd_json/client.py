@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from etcd_json.document import Document, JsonValue
+    from etcd_json.document import Document
     from etcd_json.values import Compare, KeyValue, Op
     from etcd_json.watch import Watch
 
@@ -85,7 +85,7 @@ class Etcd:
 
     def _list(self, prefix: str) -> tuple[KeyValues, int]:
         found: list[KeyValue] = []
-        request: dict[str, JsonValue] = {**span(prefix), "limit": str(PAGE)}
+        request: Document = span(prefix) | {"limit": str(PAGE)}
         at = 0
         while True:
             answer = self._session.call("/v3/kv/range", request, f"list {prefix}*")
@@ -155,7 +155,7 @@ class Etcd:
         except NoLease:
             pass
 
-    def watch(self, prefix: str, revision: int, idle: float = 30.0) -> Watch:
+    def watch(self, prefix: str, revision: int, idle: float = 60.0) -> Watch:
         """The changes of keys that start with `prefix` from this revision on, see `Watch`.
 
         idle: seconds of silence after which the member is asked whether it still serves.

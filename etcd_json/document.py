@@ -7,16 +7,15 @@ are base64, a field at its default is absent. A document of another shape is no 
 from __future__ import annotations
 
 import binascii
-import json
 
+from cni.jsontext import dumps, loads
 from etcd_json.errors import EtcdError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from cni.jsonvalue import JsonValue
 
-    JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
-    Document = Mapping[str, JsonValue]
+    Document = dict[str, JsonValue]
 
 _SHOWN = 200
 
@@ -24,7 +23,7 @@ _SHOWN = 200
 def decode(body: bytes) -> Document:
     """The object of one JSON text. Raises EtcdError."""
     try:
-        found: JsonValue = json.loads(body)
+        found = loads(body.decode())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -34,7 +33,7 @@ def decode(body: bytes) -> Document:
 
 def encode(message: Document) -> bytes:
     """Compact JSON."""
-    return json.dumps(message, separators=(",", ":")).encode()
+    return dumps(message).encode()
 
 
 def number(document: Document, key: str) -> int:
@@ -66,8 +65,8 @@ def child(document: Document, key: str) -> Document:
 
 def children(document: Document, key: str) -> list[Document]:
     """A list of objects; empty where it is absent."""
-    values = document.get(key, ())
-    if not isinstance(values, (list, tuple)):
+    values = document.get(key, [])
+    if not isinstance(values, list):
         raise _strange(f"{key}: {values}")
     found: list[Document] = []
     for value in values:
@@ -100,7 +99,7 @@ def base64(text: str | bytes) -> str:
     return binascii.b2a_base64(text, newline=False).decode()
 
 
-def span(prefix: str) -> dict[str, JsonValue]:
+def span(prefix: str) -> Document:
     """The members `key` and `range_end` for every key that starts with `prefix`; empty: all keys.
 
     Source: rpc.proto, RangeRequest.range_end.

@@ -22,6 +22,7 @@ _DENIED_WORDS = (
     "authentication failed",
     "CommonName",
 )
+_NO_GATEWAY = ("Not Found", "404 page not found")
 _SHOWN = 200
 
 
@@ -66,4 +67,9 @@ def refused(said: str, what: str, user: str) -> EtcdError:
         return Compacted(f"etcd cannot {what}: its history was compacted; list again", 0)
     if "requested lease not found" in said:
         return NoLease(f"etcd cannot {what}: the lease has expired or was revoked; grant another")
+    if said in _NO_GATEWAY:
+        return EtcdError(
+            f"cannot {what}: the endpoint has no JSON gateway ({said}); it must be a client URL of "
+            "etcd 3.4 or later that runs with --enable-grpc-gateway"
+        )
     return EtcdError(f"etcd refuses to {what}: {said or 'it gives no reason'}")

@@ -85,7 +85,7 @@ class Session:
         self._tls: ssl.SSLContext | None = None
         self._user = user
         self._password = password
-        self._token = ""
+        self._token = None if user else ""  # None: to be fetched; empty: etcd wants none
         self._timeout = timeout
         self._kept: tuple[Endpoint, Stream] | None = None
         self._lock = _thread.allocate_lock()
@@ -150,7 +150,7 @@ class Session:
         attempt = _Attempt(endpoint, deadline, deadline, cancel=cancel)
         stream = self._connect(attempt)
         try:
-            stream.send(request(endpoint, path, encode(message), self._token), deadline)
+            stream.send(request(endpoint, path, encode(message), self._token or ""), deadline)
             answer = Answer(stream, deadline)
             _see_to(answer.status, answer.body(deadline))
         finally:
@@ -172,11 +172,11 @@ class Session:
             except (EtcdError, Cancelled):
                 raise
             except OSError as error:
-                failures.append(f"{endpoint.url}: {_reason(error)}")
+                failures.append(_failure(endpoint, error, time.monotonic() - now))
                 if attempt.is_out:
                     raise Unreachable(
-                        f"etcd may or may not have done it ({what}): the answer was lost: "
-                        f"{failures[-1]}; read the key before you try again",
+                        f"cannot tell whether etcd did this: {what}; the answer was lost: "
+                        f"{failures[-1]}; read what it changes before you try again",
                         unknown=True,
                     ) from error
                 is_denied |= isinstance(error, NotAccepted)
@@ -184,24 +184,26 @@ class Session:
                 self._endpoints.insert(0, self._endpoints.pop(place))
                 return found
         text = f"cannot {what}: no endpoint of etcd answers: {'; '.join(failures)}"
-        raise Denied(text) if is_denied else Unreachable(text)
+        if is_denied:
+            raise Denied(text)
+        raise Unreachable(f"{text}; see that etcd runs there and that this host reaches it")
 
     def _as_user(self, ask: Callable[[_Attempt, str], T], attempt: _Attempt, what: str) -> T:
         """Ask with the token there is, and if that is no longer good with a new one."""
-        is_new = not self._token
+        is_new = self._token is None
         while True:
             try:
-                if self._user and not self._token:
-                    self._log_in(attempt)
+                if self._token is None:
+                    self._token = self._log_in(attempt)
                 return ask(attempt, self._token)
             except _Refusal as refusal:
                 if is_new or not self._user or not is_about_token(refusal.said):
                     raise refused(refusal.said, what, self._user) from None
-                self._token = ""
+                self._token = None
                 is_new = True
 
-    def _log_in(self, attempt: _Attempt) -> None:
-        """Get a token; none where etcd has authentication switched off."""
+    def _log_in(self, attempt: _Attempt) -> str:
+        """A token; empty where etcd has authentication switched off."""
         body = encode({"name": self._user, "password": self._password})
         attempt.is_login = True
         status, answer = self._exchange(
@@ -209,9 +211,10 @@ class Session:
         )
         attempt.is_login = False
         if status == _OK:
-            self._token = string(decode(answer), "token")
-        elif NO_AUTH not in (said := words(answer)):
-            raise _Refusal(said)
+            return string(decode(answer), "token")
+        if NO_AUTH in (said := words(answer)):
+            return ""
+        raise _Refusal(said)
 
     def _exchange(self, attempt: _Attempt, data: bytes) -> tuple[int, bytes]:
         """Send a request on the connection that is kept, or else on a new one.
@@ -290,5 +293,11 @@ def _see_to(status: int, body: bytes) -> None:
         raise OSError(errno.EIO, f"it cannot serve now: {said or status}")
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def _failure(endpoint: Endpoint, error: OSError, seconds: float) -> str:
+    """An endpoint and why it did not do."""
+    why = error.strerror or str(error)
+    if isinstance(error, TimeoutError):
+        why = f"no answer within {seconds:.1f} s"
+    elif isinstance(error, BrokenAnswer) and not endpoint.secure:
+        why += " (if it wants TLS, write https://)"  # etcd then closes without a word
+    return f"{endpoint.url}: {why}"

@@ -2,94 +2,62 @@
 
 from __future__ import annotations
 
+from cni.record import record
 from etcd_json.document import base64, child, children, number, span, string, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from etcd_json.document import Document, JsonValue
+    from etcd_json.document import Document
 
 
-class _Value:
-    """Equality and a repr from the slots, without what `dataclasses` or `typing` cost to import."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def _fields(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Value) or type(other) is not type(self):
-            return NotImplemented
-        return self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash(self._fields())
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({fields})"
-
-
-class KeyValue(_Value):
+@record
+class KeyValue:
     """A key with what etcd knows of it. lease: 0 where it is tied to none."""
 
-    __slots__ = ("create_revision", "key", "lease", "mod_revision", "value")
-
-    def __init__(
-        self, key: str, value: str, create_revision: int, mod_revision: int, lease: int = 0
-    ) -> None:
-        self.key = key
-        self.value = value
-        self.create_revision = create_revision
-        self.mod_revision = mod_revision
-        self.lease = lease
+    key: str
+    value: str
+    create_revision: int
+    mod_revision: int
+    lease: int = 0
 
 
-class Event(_Value):
+@record
+class Event:
     """One change. kind: "put" or "delete", whose value is empty."""
 
-    __slots__ = ("key", "kind", "mod_revision", "value")
-
-    def __init__(self, kind: str, key: str, value: str, mod_revision: int) -> None:
-        self.kind = kind
-        self.key = key
-        self.value = value
-        self.mod_revision = mod_revision
+    kind: str
+    key: str
+    value: str
+    mod_revision: int
 
 
-class Outcome(_Value):
+@record
+class Outcome:
     """How a transaction went.
 
     succeeded: whether every comparison held, so that `then` was done and not `else_`. revision:
     the store's after it. found: for each `get` of the branch that was done, in order, the keys.
     """
 
-    __slots__ = ("found", "revision", "succeeded")
-
-    def __init__(self, succeeded: bool, revision: int, found: list[list[KeyValue]]) -> None:
-        self.succeeded = succeeded
-        self.revision = revision
-        self.found = found
+    succeeded: bool
+    revision: int
+    found: list[list[KeyValue]]
 
 
-class Compare(_Value):
-    """A condition of a transaction, made by the functions below."""
+@record
+class Compare:
+    """A condition of a transaction on a key, made by the functions below. message: etcd's."""
 
-    __slots__ = ("key", "message")
-
-    def __init__(self, key: str, message: Document) -> None:
-        self.key = key
-        self.message = message
+    key: str
+    message: Document
 
 
-class Op(_Value):
+@record
+class Op:
     """An operation of a transaction, made by the functions below. changes: it is no mere read."""
 
-    __slots__ = ("changes", "message")
-
-    def __init__(self, message: Document, changes: bool = True) -> None:
-        self.message = message
-        self.changes = changes
+    message: Document
+    changes: bool = True
 
 
 def absent(key: str) -> Compare:
@@ -131,9 +99,9 @@ def get_prefix(prefix: str) -> Op:
     return Op({"request_range": span(prefix)}, changes=False)
 
 
-def put_request(key: str, value: str, lease: int) -> dict[str, JsonValue]:
+def put_request(key: str, value: str, lease: int) -> Document:
     """The message PutRequest."""
-    request: dict[str, JsonValue] = {"key": base64(key), "value": base64(value)}
+    request: Document = {"key": base64(key), "value": base64(value)}
     if lease:
         request["lease"] = str(lease)
     return request

@@ -44,11 +44,7 @@ class Watch:
         self._closed = False
         self._lock = _thread.allocate_lock()
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        create: Document = {
-            **span(prefix),
-            "start_revision": str(revision),
-            "progress_notify": True,
-        }
+        create: Document = {**span(prefix), "start_revision": str(revision)}
         try:
             self._endpoint, self._stream, self._answer, self._first = session.open(
                 "/v3/watch", {"create_request": create}, self._what, self._waker

@@ -25,7 +25,7 @@ from tests.kit.namespace import Namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from etcd_json.document import Document, JsonValue
+    from etcd_json.document import Document
 
 START_SECONDS = 20
 STOP_SECONDS = 10
@@ -236,7 +236,7 @@ class EtcdServer:
         self._root = root
 
     def add_user(self, user: User) -> None:
-        permission: dict[str, JsonValue] = {"permType": "READWRITE", **span(user.prefix)}
+        permission: Document = {"permType": "READWRITE", **span(user.prefix)}
         self.call("auth/role/add", {"name": user.name})
         self.call("auth/role/grant", {"name": user.name, "perm": permission})
         self.call("auth/user/add", {"name": user.name, "password": user.password})
