@@ -10,10 +10,12 @@ ARGS ?=
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint build install uninstall bench plot format lock venv clean
+.PHONY: help demo demo-overlay test lint build install uninstall bench plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
+	@echo 'make demo-overlay   three hosts, one overlay, who reaches whom; PEERS=etcd, evpn or multicast'
+	@echo '                for another engine than the static list'
 	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
@@ -43,6 +45,11 @@ demo:
 	@packaging/prepare demo
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m examples.demo $(ARGS)
+
+demo-overlay:
+	@packaging/prepare demo-overlay
+	@$(MAKE) --silent --no-print-directory dist/bin
+	@$(PY) -m examples.demo_overlay $(ARGS)
 
 # Lint and build side by side: two cores, and neither needs the other.
 test:
