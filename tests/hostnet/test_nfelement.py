@@ -11,7 +11,14 @@ import nftables
 import pytest
 
 from hostnet import nfelement
-from hostnet.netlink import NETLINK_NETFILTER, NLA_F_NESTED, Netlink, parse_list
+from hostnet.netlink import (
+    DUMP_ATTEMPTS,
+    NETLINK_NETFILTER,
+    NLA_F_NESTED,
+    Netlink,
+    NetlinkError,
+    parse_list,
+)
 from hostnet.nfchange import Changes
 from hostnet.nfelement import VERDICT, Element, Layout, Map, generation
 from tests.kit.host import Host
@@ -22,7 +29,8 @@ GATES = Map(TABLE, "gates", "nf_proto . inet_proto . inet_service", VERDICT)
 NEAR = Map(TABLE, "near", "ifname . ipv6_addr . inet_proto . inet_service")
 SOURCES = Map(TABLE, "sources", "ipv4_addr")
 OWNERS = Map(TABLE, "owners", "ifname . ifname . mark", "ipv6_addr . mark")
-MAPS = (PORTS, GATES, NEAR, SOURCES, OWNERS)
+VTEPS = Map(TABLE, "vteps", "ifname . inet_service . vni . ipv6_addr")
+MAPS = (PORTS, GATES, NEAR, SOURCES, OWNERS, VTEPS)
 
 # The same element for libnftables and for us.
 SAME = [
@@ -49,6 +57,14 @@ SAME = [
             (IPv6Address("::ffff:10.1.0.2"), 0x80000418),
             "x" * 127,
         ),
+    ),
+    (
+        'vteps { "eth0" . 4789 . 0x2a . fd00::2 }',
+        Element(VTEPS, ("eth0", 4789, 42, IPv6Address("fd00::2"))),
+    ),
+    (
+        'vteps { "eth0" . 4789 . 0xfffffe . fd00::2 }',
+        Element(VTEPS, ("eth0", 4789, 0xFFFFFE, IPv6Address("fd00::2"))),
     ),
 ]
 IDS = [text.split("{")[0].strip() for text, _element in SAME]
@@ -175,6 +191,7 @@ def test_a_missing_map_or_table_is_a_missing_element(nl: Netlink) -> None:
     wanted = Element(Map(TABLE, "nothing", "mark"), (1,))
     assert nfelement.get(nl, wanted) is None
     assert nfelement.dump(nl, wanted.map) == []
+    assert nfelement.keys(nl, wanted.map) == set()
     assert nfelement.get(nl, Element(Map("nowhere", "nothing", "mark"), (1,))) is None
     assert nfelement.dump(nl, Map("nowhere", "nothing", "mark")) == []
 
@@ -184,6 +201,32 @@ def test_a_dump_of_a_thousand(nl: Netlink) -> None:
     commit(nl, *made)
     found = {one.key: one.data for one in nfelement.dump(nl, PORTS)}
     assert found == {one.key: one.data for one in made}
+    assert nfelement.keys(nl, PORTS) == {PORTS.key.pack(one.key) for one in made}
+
+
+class Disturbed(Netlink):
+    """Some walks give an element twice, as those of a map that is being resized do."""
+
+    __slots__ = ("disturbed",)
+
+    def __init__(self, protocol: int, disturbed: int = 3) -> None:
+        super().__init__(protocol)
+        self.disturbed = disturbed
+
+    def dump(self, kind: int, payload: bytes, what: str = "") -> list[tuple[int, bytes]]:
+        answers = super().dump(kind, payload, what)
+        self.disturbed -= 1
+        return answers if self.disturbed < 0 else [*answers, answers[0]]
+
+
+def test_a_walk_that_gives_an_element_twice_is_repeated(nl: Netlink) -> None:
+    mine = Element(SOURCES, (IPv4Address("10.1.0.2"),))
+    commit(nl, mine)
+    with Disturbed(NETLINK_NETFILTER) as disturbed:
+        assert [one.key for one in nfelement.dump(disturbed, SOURCES)] == [mine.key]
+    resized = pytest.raises(NetlinkError, match="the map was resized during each of")
+    with Disturbed(NETLINK_NETFILTER, DUMP_ATTEMPTS) as disturbed, resized:
+        nfelement.keys(disturbed, SOURCES)
 
 
 @pytest.mark.parametrize("text", ["x" * 200, "é" * 100, "a" + "é" * 80, "€" * 60], ids=ascii)
@@ -212,6 +255,8 @@ def test_user_data_of_others_holds_no_comment() -> None:
         ("inet_service", (65536,)),
         ("inet_proto", (256,)),
         ("mark", (-1,)),
+        ("vni", (-1,)),
+        ("vni", (1 << 24,)),
         ("ifname", ("0123456789abcdef",)),
         ("ipv4_addr", (IPv6Address("::1"),)),
         ("ipv6_addr", (IPv4Address("10.1.0.2"),)),
