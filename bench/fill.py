@@ -21,7 +21,7 @@ from cni.call import Attachment, owner
 from cni.skel import serve
 from cni_bundle.plugins import PLUGINS
 from hostnet import masquerade
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.netfilter import Netfilter
 
 _NETWORK = "bench"
 _FIRST_ADDRESS = ipaddress.IPv4Address("10.88.64.0")
@@ -52,7 +52,7 @@ def _container(number: int) -> str:
 
 
 def _masquerade(count: int) -> None:
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter() as nl:
         for number in range(count):
             held = Attachment(_container(number), "eth0")
             address = ipaddress.IPv4Interface(f"{_FIRST_ADDRESS + number}/16")

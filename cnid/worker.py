@@ -20,7 +20,7 @@ from cnid import protocol, report
 from cnid.caller import Caller, await_go, pass_signals
 from cnid.protocol import ProtocolError
 from cnid.streams import Stdin, Stdout, lend_stderr
-from hostnet import netlink
+from hostnet import netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Worker:
         self._caller: Caller | None = None
         os.setsid()  # no terminal of the daemon's is the calls' affair, nor its ^C
         lend_stderr()
-        netlink.keep_netfilter()
+        netfilter.keep()
         self._leave()
 
     def run(self) -> None:

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
 
 NAME = "pycni_macspoof"
 _TABLE = f"bridge {NAME}"
@@ -49,8 +49,8 @@ def add(port: str, mac: str) -> None:
     )
 
 
-def remove(nl: Netlink, port: str) -> None:
-    """Lift it; one look-up where there is nothing. `nl` is of NETLINK_NETFILTER.
+def remove(nl: Netfilter, port: str) -> None:
+    """Lift it; one look-up where there is nothing.
 
     Raises NftError, NetlinkError.
     """
@@ -64,13 +64,13 @@ def remove(nl: Netlink, port: str) -> None:
         )
 
 
-def remove_strangers(nl: Netlink, keep: Iterable[str]) -> None:
+def remove_strangers(nl: Netfilter, keep: Iterable[str]) -> None:
     """Lift it for all ports but these. Raises NftError, NetlinkError."""
     for port in sorted(_ports(nl) - set(keep)):
         remove(nl, port)
 
 
-def problems(nl: Netlink, port: str, mac: str) -> list[str]:
+def problems(nl: Netfilter, port: str, mac: str) -> list[str]:
     """What `add` of the same would have to change, in words. Raises NftError, NetlinkError."""
     if not _exists(nl, port):
         return [f"port {port} may send from any MAC: the table {_TABLE} does not know it"]
@@ -91,11 +91,11 @@ def _element(port: str) -> str:
     return f'"{port}" : jump {port}'
 
 
-def _exists(nl: Netlink, port: str) -> bool:
+def _exists(nl: Netfilter, port: str) -> bool:
     return chain_exists(nl, NAME, port, _BRIDGE)
 
 
-def _ports(nl: Netlink) -> set[str]:
+def _ports(nl: Netfilter) -> set[str]:
     found = set()
     for _type, body in nl.dump(GETCHAIN, _BRIDGE, "list the chains of bridges"):
         attrs = parse(body, 4)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Values
 
     Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -42,12 +42,12 @@ _SOURCES = {
 _SRCNAT = 100  # NF_IP_PRI_NAT_SRC, <linux/netfilter_ipv4.h>
 
 
-def add(nl: Netlink, owner: str, addresses: Iterable[Interface]) -> bool:
+def add(nl: Netfilter, owner: str, addresses: Iterable[Interface]) -> bool:
     """Masquerade what comes from exactly these addresses for `owner`; in one transaction.
 
     owner: "group/…", see `nfowner`; it is also the comment of the elements. addresses: the
     container's, with its prefix length, which says what its subnet is. The calling thread is in
-    the namespace of `nl`, which is of NETLINK_NETFILTER. Also restores the table's chains where
+    the namespace of `nl`. Also restores the table's chains where
     they are damaged. False where all was so already. Raises NftError, NetlinkError,
     ContentionError.
     """
@@ -56,7 +56,7 @@ def add(nl: Netlink, owner: str, addresses: Iterable[Interface]) -> bool:
     return _REGISTRY.give(nl, Owner(owner), [_record(address) for address in wanted])
 
 
-def remove(nl: Netlink, owner: str) -> None:
+def remove(nl: Netfilter, owner: str) -> None:
     """Remove all that `add` made for this owner, whatever it was; one look-up if it was nothing.
 
     Raises NetlinkError, ContentionError.
@@ -64,7 +64,7 @@ def remove(nl: Netlink, owner: str) -> None:
     _REGISTRY.remove(nl, Owner(owner))
 
 
-def remove_strangers(nl: Netlink, group: str, keep: Iterable[str]) -> list[str]:
+def remove_strangers(nl: Netfilter, group: str, keep: Iterable[str]) -> list[str]:
     """Remove the owners of this group that are not among `keep` (whole names); gives their names.
 
     Lists all owners, those of other groups too. Raises NetlinkError, ContentionError.
@@ -75,7 +75,7 @@ def remove_strangers(nl: Netlink, group: str, keep: Iterable[str]) -> list[str]:
     return [owner.name for owner in strangers]
 
 
-def problems(nl: Netlink, owner: str, addresses: Iterable[Interface]) -> list[str]:
+def problems(nl: Netfilter, owner: str, addresses: Iterable[Interface]) -> list[str]:
     """What `add` of the same would have to change, in words; empty if nothing.
 
     Raises NetlinkError.
@@ -134,8 +134,13 @@ def _inside_rule(address: Interface) -> tuple[str, str]:
     return of.name, f"{word} saddr . {word} daddr & {mask} @{of.name} accept"
 
 
-def _ensure(nl: Netlink, addresses: list[Interface]) -> None:
+def _ensure(nl: Netfilter, addresses: list[Interface]) -> None:
     """Lay down the table where it is damaged, and what prefix lengths come for the first time."""
+    _TABLE.ensure(nl, lambda: _more_lengths(nl, addresses))
+
+
+def _more_lengths(nl: Netfilter, addresses: list[Interface]) -> str:
+    """The nft commands for prefix lengths that nobody had before."""
     there = rules(nl, NAME, _INSIDE)
     more: dict[str, None] = {}
     for address in addresses:
@@ -143,7 +148,7 @@ def _ensure(nl: Netlink, addresses: list[Interface]) -> None:
         if comment not in there and address.network.prefixlen:
             more[_inside(address).declaration] = None
             more[f'add rule inet {NAME} {_INSIDE} {rule} comment "{comment}"'] = None
-    _TABLE.ensure(nl, "\n".join(more))
+    return "\n".join(more)
 
 
 _INSIDE = "inside"

@@ -212,30 +212,6 @@ def to_u64(data: bytes) -> int:
     return value
 
 
-_kept: list[tuple[int, int, int, int, tuple[int, int]]] | None = None
-"""Of a socket that is kept: descriptor, port, last sequence number, process, namespace."""
-
-
-_NOWHERE = 0, 0
-
-
-def keep_netfilter() -> None:
-    """From now on, keep this process's socket to netfilter open and use it again.
-
-    To close one waits for what was removed by any to be freed, 10 ms of RCU, and nobody can change
-    nftables meanwhile. For a process that lives on: one that ends closes it anyway.
-    """
-    global _kept
-    if _kept is None:
-        _kept = []
-
-
-def _where() -> tuple[int, int]:
-    """The namespace of the calling thread."""
-    found = os.stat("/proc/thread-self/ns/net")
-    return found.st_dev, found.st_ino
-
-
 class Netlink:
     """A netlink socket in the namespace in which the calling thread is now.
 
@@ -243,12 +219,9 @@ class Netlink:
     apart by sequence number and thrown away. Not for several threads.
     """
 
-    __slots__ = ("_port", "_seq", "_sock", "_unread_dump", "_where")
+    __slots__ = ("_port", "_seq", "_sock", "_unread_dump")
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
-        self._where = _NOWHERE
-        if _kept is not None and protocol == NETLINK_NETFILTER and self._take():
-            return
         try:
             self._sock = sock = _socket.socket(
                 _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol
@@ -268,27 +241,9 @@ class Netlink:
         self._seq = 0
         self._unread_dump = 0
 
-    def _take(self) -> bool:
-        """Take on the socket that is kept; False where there is none of this namespace."""
-        self._where = _where()
-        while _kept:
-            fd, port, seq, pid, where = _kept.pop()
-            if pid != os.getpid():  # inherited in a fork: whose the answers are, nobody knows
-                continue
-            sock = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, NETLINK_NETFILTER, fd)
-            if where == self._where:
-                self._sock, self._port, self._seq, self._unread_dump = sock, port, seq, 0
-                return True
-            sock.close()
-        return False
-
     def close(self) -> None:
-        """Close it, or keep it (see `keep_netfilter`); this object is of no more use."""
-        wanted = self._where != _NOWHERE and not self._unread_dump and self._sock.fileno() >= 0
-        if wanted and _kept is not None and not _kept:
-            _kept.append((self._sock.detach(), self._port, self._seq, os.getpid(), self._where))
-        else:
-            self._sock.close()
+        """Close it; this object is of no more use."""
+        self._sock.close()
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -302,10 +257,7 @@ class Netlink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._sock.close()
+        self.close()
 
     def request(
         self, kind: int, payload: bytes, flags: int = 0, what: str = ""

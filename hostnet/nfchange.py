@@ -22,13 +22,13 @@ from hostnet.netlink import (
     attr_str,
     nested,
 )
-from hostnet.nfelement import DELSETELEM, INET, LIST_ELEMENTS, NEWSETELEM, generation
+from hostnet.nfelement import DELSETELEM, INET, LIST_ELEMENTS, NEWSETELEM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Element
 
 # <linux/netfilter/nfnetlink.h>
@@ -96,7 +96,7 @@ class Changes:
         self._acts.append((DELRULE, rules))
         self._acts.append((DELCHAIN, attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, name)))
 
-    def commit(self, nl: Netlink, generation: int, what: str) -> None:
+    def commit(self, nl: Netfilter, generation: int, what: str) -> None:
         """All of it or nothing. Raises NetlinkError, ERESTART if the ruleset is another by now."""
         messages = [(BATCH_BEGIN, _BATCH + attr_be32(BATCH_GENID, generation), 0)]
         messages += ((kind, payload, _flags(kind)) for kind, payload in self._messages())
@@ -107,6 +107,7 @@ class Changes:
         messages.append((BATCH_END, _BATCH, 0))
         _make_room(nl, sum(len(payload) + 20 for _kind, payload, _flags in messages))
         nl.batch(messages, what)
+        nl.committed(generation)
 
     def _messages(self) -> list[tuple[int, bytes]]:
         """(type, payload), neighbours of one kind and one map together in one message."""
@@ -141,7 +142,7 @@ def _flags(kind: int) -> int:
     return NLM_F_CREATE if kind == NEWCHAIN else 0
 
 
-def _make_room(nl: Netlink, size: int) -> None:
+def _make_room(nl: Netfilter, size: int) -> None:
     """Let the socket take a message of this size: a range of a thousand ports is one of 500 KiB."""
     if size <= _USUAL_SEND_BUFFER:
         return
@@ -153,7 +154,7 @@ def _make_room(nl: Netlink, size: int) -> None:
 
 
 def change(
-    nl: Netlink, plan: Callable[[], Changes], what: str, seconds: float = WAIT_SECONDS
+    nl: Netfilter, plan: Callable[[], Changes], what: str, seconds: float = WAIT_SECONDS
 ) -> bool:
     """Commit what `plan` decides on, on the state it has read; False if that is nothing.
 
@@ -161,8 +162,8 @@ def change(
     NetlinkError, ContentionError when for `seconds` others were always in between.
     """
     deadline = time.monotonic() + seconds
+    number = nl.latest()
     while True:
-        number = generation(nl)
         changes = plan()
         if not changes:
             return False
@@ -174,3 +175,4 @@ def change(
                 raise
         if time.monotonic() > deadline:
             raise ContentionError(what, seconds) from None
+        number = nl.generation()

@@ -16,8 +16,6 @@ import struct
 
 from hostnet.netlink import (
     DUMP_ATTEMPTS,
-    NETLINK_NETFILTER,
-    Netlink,
     NetlinkError,
     attr,
     attr_be32,
@@ -31,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from hostnet.netfilter import Netfilter
+
     Value: TypeAlias = "int | str | ipaddress.IPv4Address | ipaddress.IPv6Address"
     Values: TypeAlias = tuple[Value, ...]
 
@@ -42,8 +42,6 @@ NFPROTO_IPV6 = 10
 NEWSETELEM = 0xA0C
 GETSETELEM = 0xA0D
 DELSETELEM = 0xA0E
-GETGEN = 0xA10
-GEN_ID = 1
 LIST_TABLE = 1
 LIST_SET = 2
 LIST_ELEMENTS = 3
@@ -284,23 +282,10 @@ def comment_of(data: bytes) -> str:
     return ""
 
 
-def netfilter() -> Netlink | None:
-    """A socket to look for what is there; None on a kernel without netfilter, where nothing is.
-
-    Raises OSError.
-    """
-    try:
-        return Netlink(NETLINK_NETFILTER)
-    except OSError as error:
-        if error.errno == errno.EPROTONOSUPPORT:
-            return None
-        raise
-
-
-def get(nl: Netlink, wanted: Element) -> Element | None:
+def get(nl: Netfilter, wanted: Element) -> Element | None:
     """The element with the key of `wanted`; None where it, its map or the table is missing.
 
-    `nl` is of NETLINK_NETFILTER. A kernel without nftables has none. Raises NetlinkError.
+    A kernel without nftables has none. Raises NetlinkError.
     """
     of = wanted.map
     payload = INET + of.place() + nested(LIST_ELEMENTS, wanted.named())
@@ -314,12 +299,12 @@ def get(nl: Netlink, wanted: Element) -> Element | None:
     return _elements(of, answers)[0]
 
 
-def dump(nl: Netlink, of: Map) -> list[Element]:
+def dump(nl: Netfilter, of: Map) -> list[Element]:
     """All elements; none where the map is missing. Raises NetlinkError."""
     return [_element(of, body) for body in _walk(nl, of).values()]
 
 
-def keys(nl: Netlink, of: Map) -> set[bytes]:
+def keys(nl: Netfilter, of: Map) -> set[bytes]:
     """The keys of all elements as `Layout.pack` gives them; none where the map is missing.
 
     For sets of thousands: it takes a third of the time of `dump`. Raises NetlinkError.
@@ -327,7 +312,7 @@ def keys(nl: Netlink, of: Map) -> set[bytes]:
     return set(_walk(nl, of))
 
 
-def _walk(nl: Netlink, of: Map) -> dict[bytes, bytes]:
+def _walk(nl: Netfilter, of: Map) -> dict[bytes, bytes]:
     """The elements of a map, each as its attributes, by packed key.
 
     The kernel resizes the hash table of a map that grows in the background, and a dump that goes
@@ -356,29 +341,8 @@ def _walk(nl: Netlink, of: Map) -> dict[bytes, bytes]:
     )
 
 
-def generation(nl: Netlink) -> int:
-    """The number of the ruleset's present state; `nl` is of NETLINK_NETFILTER.
-
-    Raises NetlinkError, EINVAL where the kernel has no nftables, EPERM without CAP_NET_ADMIN.
-    """
-    answers = nl.request(GETGEN, INET, 0, "read the generation of the nftables ruleset")
-    return int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
-
-
-def available(nl: Netlink) -> bool:
-    """Whether the kernel has nftables. Raises NetlinkError if it does not let us use it."""
-    try:
-        generation(nl)
-    except NetlinkError as error:
-        # What a message to a subsystem gets that is not there.
-        if error.errno == errno.EINVAL:
-            return False
-        raise
-    return True
-
-
-def _has_no_nftables(nl: Netlink, error: NetlinkError) -> bool:
-    return error.errno == errno.EINVAL and not available(nl)
+def _has_no_nftables(nl: Netfilter, error: NetlinkError) -> bool:
+    return error.errno == errno.EINVAL and not nl.available()
 
 
 def _elements(of: Map, answers: list[tuple[int, bytes]]) -> list[Element]:

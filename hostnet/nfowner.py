@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Values
 
     Held: TypeAlias = dict[tuple[str, Values], Element]
@@ -82,7 +82,7 @@ class Draft:
 
     __slots__ = ("_after", "_before", "_empty_chains", "_gone_chains", "nl")
 
-    def __init__(self, nl: Netlink) -> None:
+    def __init__(self, nl: Netfilter) -> None:
         self.nl = nl
         self._before: dict[tuple[str, Values], Element | None] = {}
         self._after: dict[tuple[str, Values], Element | None] = {}
@@ -189,7 +189,7 @@ class Registry:
         self._chains = chains
         self._waiting = waiting
 
-    def records(self, nl: Netlink, owner: Owner) -> list[Values]:
+    def records(self, nl: Netfilter, owner: Owner) -> list[Values]:
         """The owner's records; none where it owns nothing or the table is missing."""
         return self._records(Draft(nl), owner)
 
@@ -214,7 +214,7 @@ class Registry:
 
     def give(
         self,
-        nl: Netlink,
+        nl: Netfilter,
         owner: Owner,
         records: list[Values],
         settle: Callable[[Draft, Held], list[Values]] | None = None,
@@ -236,7 +236,7 @@ class Registry:
 
         return change(nl, plan, f"write to the nftables table inet {self.table}")
 
-    def remove(self, nl: Netlink, owner: Owner) -> list[Values]:
+    def remove(self, nl: Netfilter, owner: Owner) -> list[Values]:
         """Remove all the owner owns, in one transaction; gives the records it had.
 
         Raises NetlinkError, ContentionError.
@@ -303,7 +303,7 @@ class Registry:
         elements = self._elements(record, owner)
         return all(one.map.shared or draft.get(one) is None for one in elements)
 
-    def strangers(self, nl: Netlink, group: str, keep: Iterable[str]) -> list[Owner]:
+    def strangers(self, nl: Netfilter, group: str, keep: Iterable[str]) -> list[Owner]:
         """The owners of this group that are not among `keep`. Lists the whole map."""
         key = group_key(group)
         known = {Owner(name).member for name in keep}

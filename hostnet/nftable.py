@@ -3,8 +3,9 @@
 Its chains and rules are shared by all attachments and say the same on every host. Each rule has a
 comment, and the sequence of comments in a chain is what `Table.problems` compares: a rule that is
 missing, replaced, or put in front by somebody else shows. That takes one small netlink dump a
-chain, so every ADD looks and lays the rules down anew when something is wrong, after a flush of
-the whole ruleset for instance.
+chain (none in a process that has looked at this state of the ruleset before, see `netfilter`), so
+every ADD looks and lays the rules down anew when something is wrong, after a flush of the whole
+ruleset for instance.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from hostnet.nfelement import INET, comment_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Map
 
 # <linux/netfilter/nf_tables.h>
@@ -99,19 +100,23 @@ class Table:
             lines += chain.commands(self.name)
         return "\n".join(lines)
 
-    def ensure(self, nl: Netlink, more: str = "") -> bool:
+    def ensure(self, nl: Netfilter, more: Callable[[], str] = str) -> bool:
         """Lay it down if a chain is not as it must be, or for the sake of `more` commands.
 
-        The calling thread is in the namespace of `nl`, which is of NETLINK_NETFILTER. False where
-        nothing had to be done. Raises NftError, NetlinkError.
+        The calling thread is in the namespace of `nl`. False where nothing had to be done. Raises
+        NftError, NetlinkError.
         """
-        if not more and not any(self._chain_problems(nl)):
+        nl.look_again()
+        wanted = more()
+        if not wanted and not any(self._chain_problems(nl)):
             return False
-        nft.run(f"{self.commands}\n{more}")
+        nft.run(f"{self.commands}\n{wanted}")
+        nl.forget()
         return True
 
-    def problems(self, nl: Netlink) -> list[str]:
+    def problems(self, nl: Netfilter) -> list[str]:
         """What is not as it must be, in words; hooks and policies included."""
+        nl.look_again()
         try:
             payload = INET + attr_str(TABLE_NAME, self.name)
             found = nl.request(GETTABLE, payload, 0, f"find the nftables table inet {self.name}")
@@ -126,10 +131,10 @@ class Table:
         hooks = [self._hook_problem(nl, chain) for chain in self.chains]
         return [*problems, *filter(None, hooks), *filter(None, self._chain_problems(nl))]
 
-    def _chain_problems(self, nl: Netlink) -> Iterable[str]:
+    def _chain_problems(self, nl: Netfilter) -> Iterable[str]:
         return (self._rules_problem(nl, chain) for chain in self.chains)
 
-    def _hook_problem(self, nl: Netlink, chain: Chain) -> str:
+    def _hook_problem(self, nl: Netfilter, chain: Chain) -> str:
         what = f"chain {chain.name} of the nftables table inet {self.name}"
         payload = attr_str(CHAIN_TABLE, self.name) + attr_str(CHAIN_NAME, chain.name)
         try:
@@ -149,7 +154,7 @@ class Table:
             return f"{what} is not at the hook {chain.hook}, priority {chain.priority}"
         return "" if policy == NF_ACCEPT else f"{what} has another policy than accept"
 
-    def _rules_problem(self, nl: Netlink, chain: Chain) -> str:
+    def _rules_problem(self, nl: Netfilter, chain: Chain) -> str:
         if chain.rules is None:
             return ""
         found = rules(nl, self.name, chain.name)
@@ -166,11 +171,14 @@ class Table:
         return f"{where} has its rules in another order"
 
 
-def rules(nl: Netlink, table: str, chain: str) -> list[str]:
+def rules(nl: Netfilter, table: str, chain: str) -> list[str]:
     """The comments of a chain's rules, empty for a rule without; none where it is missing.
 
-    Raises NetlinkError.
+    What `nl` has read in this state of the ruleset is not read again. Raises NetlinkError.
     """
+    found = nl.recalled(table, chain)
+    if found is not None:
+        return found
     payload = INET + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
     what = f"list the rules of chain {chain} in the nftables table inet {table}"
     try:
@@ -179,10 +187,12 @@ def rules(nl: Netlink, table: str, chain: str) -> list[str]:
         if error.errno == errno.ENOENT:
             return []
         raise
-    return [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
+    found = [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
+    nl.remember(table, chain, found)
+    return found
 
 
-def chain_exists(nl: Netlink, table: str, chain: str, family: bytes = INET) -> bool:
+def chain_exists(nl: Netfilter, table: str, chain: str, family: bytes = INET) -> bool:
     """Whether there is such a chain; `family` is the header of a message about its table.
 
     Raises NetlinkError.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
 
     Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -90,7 +90,7 @@ class _State:
         what = "any VTEP" if is_open else f"{count} peers"
         return f"{what}, digest {digest.hexdigest()}"
 
-    def there(self, nl: Netlink) -> dict[Map, set[bytes]]:
+    def there(self, nl: Netfilter) -> dict[Map, set[bytes]]:
         """The keys of this network that the sets hold. Lists the sets."""
         return {of: {one for one in keys(nl, of) if self._is_mine(of, one)} for of in self.keys}
 
@@ -101,7 +101,7 @@ class _State:
 
 
 def ensure(
-    nl: Netlink,
+    nl: Netfilter,
     port: int,
     vni: int,
     *,
@@ -143,7 +143,7 @@ def ensure(
     return change(nl, plan, f"guard VNI {vni} on UDP port {port} with nftables") or laid
 
 
-def remove(nl: Netlink, port: int, vni: int) -> None:
+def remove(nl: Netfilter, port: int, vni: int) -> None:
     """Guard this VNI on this port no longer; one look-up where nobody did.
 
     Raises ValueError, NetlinkError, ContentionError.
@@ -165,13 +165,13 @@ def remove(nl: Netlink, port: int, vni: int) -> None:
     change(nl, plan, f"stop to guard VNI {vni} on UDP port {port} with nftables")
 
 
-def registered(nl: Netlink) -> list[tuple[int, int]]:
+def registered(nl: Netfilter) -> list[tuple[int, int]]:
     """The networks that are guarded, as (port, VNI), sorted. Raises NetlinkError."""
     return sorted((number(one.key[0]), number(one.key[1])) for one in dump(nl, _GUARDED))
 
 
 def problems(
-    nl: Netlink, port: int, vni: int, *, peers: Iterable[Address] | None, underlay: str
+    nl: Netfilter, port: int, vni: int, *, peers: Iterable[Address] | None, underlay: str
 ) -> list[str]:
     """What `ensure` of the same, if thorough, would have to change, in words; empty if nothing.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_interface
 
-from hostnet import link, macspoof, masquerade, nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import netfilter
+from hostnet import link, macspoof, masquerade, netfilter, nft
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import Netlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def setup(
     """
     wanted = masqueraded(config, addresses)
     if wanted:
-        with Netlink(NETLINK_NETFILTER) as nl:
+        with Netfilter.open() as nl:
             masquerade.add(nl, owner, wanted)
     if config.macspoofchk:
         macspoof.add(port, mac)
@@ -43,7 +43,7 @@ class Remover:
     __slots__ = ("_nl",)
 
     def __enter__(self) -> Remover:
-        self._nl = netfilter()
+        self._nl = netfilter.find()
         return self
 
     def __exit__(
@@ -87,7 +87,7 @@ def problems(
 ) -> Iterator[str]:
     """What is missing of what `setup` installs, in words. Raises OSError."""
     wanted = masqueraded(config, addresses)
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter.open() as nl:
         if wanted:
             yield from masquerade.problems(nl, owner, wanted)
         if config.macspoofchk:

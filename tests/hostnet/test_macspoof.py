@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hostnet import macspoof
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.netfilter import Netfilter
 from tests.kit.host import Host
 from tests.kit.traffic import ping
 
@@ -34,7 +34,7 @@ def port(host: Host) -> str:
 
 def test_only_its_own_mac_passes(host: Host, port: str) -> None:
     inside = host.containers[0]
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter() as nl:
         macspoof.add(port, MAC)
         macspoof.add(port, MAC)
         assert macspoof.problems(nl, port, MAC) == []
@@ -49,7 +49,7 @@ def test_only_its_own_mac_passes(host: Host, port: str) -> None:
 
 
 def test_strangers_go_and_the_others_stay(host: Host, port: str) -> None:
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter() as nl:
         macspoof.remove_strangers(nl, [])
         for name in ("veth1", "veth2", "veth3"):
             macspoof.add(name, MAC)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from hostnet import masquerade, nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import generation
+from hostnet.netfilter import Netfilter
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import EchoServer, ask
@@ -22,9 +21,9 @@ FOUR, SIX = IPv4Interface("10.1.0.2/24"), IPv6Interface("fd00:1::2/64")
 
 
 @pytest.fixture
-def nl(host: Host) -> Iterator[Netlink]:
+def nl(host: Host) -> Iterator[Netfilter]:
     host.share_nft(masquerade.NAME)
-    with Netlink(NETLINK_NETFILTER) as made:
+    with Netfilter() as made:
         yield made
 
 
@@ -71,7 +70,7 @@ def test_what_leaves_the_subnet_has_the_hosts_address(
     world: Namespace,
     host: Host,
     container: Namespace,
-    nl: Netlink,
+    nl: Netfilter,
 ) -> None:
     inside, gateway = str(mine.ip), str(mine.network[1])
     beyond, host_there = (
@@ -90,7 +89,7 @@ def test_what_leaves_the_subnet_has_the_hosts_address(
 
 
 def test_a_larger_own_subnet_reaches_further(
-    world: Namespace, host: Host, container: Namespace, nl: Netlink
+    world: Namespace, host: Host, container: Namespace, nl: Netfilter
 ) -> None:
     with EchoServer(world, "10.2.0.2") as server:
         masquerade.add(nl, OWNER, [IPv4Interface("10.1.0.2/8")])
@@ -103,7 +102,7 @@ def test_a_larger_own_subnet_reaches_further(
     masquerade.remove(nl, "other/c2/eth0")
 
 
-def test_multicast_keeps_its_source(world: Namespace, host: Host, nl: Netlink) -> None:
+def test_multicast_keeps_its_source(world: Namespace, host: Host, nl: Netfilter) -> None:
     # Nobody routes multicast here, so the host itself sends it, from a container's address.
     host.ip("address", "add", "10.1.9.9/32", "dev", "lo")
     masquerade.add(nl, OWNER, [IPv4Interface("10.1.9.9/24")])
@@ -123,20 +122,20 @@ def test_multicast_keeps_its_source(world: Namespace, host: Host, nl: Netlink) -
     host.ip("address", "del", "10.1.9.9/32", "dev", "lo")
 
 
-def test_removing_needs_nothing_but_the_owner(nl: Netlink) -> None:
+def test_removing_needs_nothing_but_the_owner(nl: Netfilter) -> None:
     masquerade.add(nl, OWNER, [FOUR, SIX])
     masquerade.remove(nl, OWNER)
     assert "elements" not in listed()
 
 
-def test_removing_nothing_is_one_question(host: Host, nl: Netlink) -> None:
-    before = generation(nl)
+def test_removing_nothing_is_one_question(host: Host, nl: Netfilter) -> None:
+    before = nl.generation()
     masquerade.remove(nl, OWNER)
     assert nft.run("list ruleset") == ""
-    assert generation(nl) == before
+    assert nl.generation() == before
 
 
-def test_other_addresses_take_the_place_of_the_old(nl: Netlink) -> None:
+def test_other_addresses_take_the_place_of_the_old(nl: Netfilter) -> None:
     masquerade.add(nl, OWNER, [FOUR, SIX])
     masquerade.add(nl, OWNER, [IPv4Interface("10.1.0.9/16")])
     text = listed()
@@ -150,7 +149,7 @@ def test_other_addresses_take_the_place_of_the_old(nl: Netlink) -> None:
     ("ip", "lengths"),
     [("10.1.2.3", (0, 1, 7, 8, 15, 24, 31, 32)), ("fd00:1::3", (0, 1, 47, 48, 65, 127, 128))],
 )
-def test_any_prefix_length(ip: str, lengths: tuple[int, ...], nl: Netlink) -> None:
+def test_any_prefix_length(ip: str, lengths: tuple[int, ...], nl: Netfilter) -> None:
     for length in lengths:
         address = ip_interface(f"{ip}/{length}")
         masquerade.add(nl, OWNER, [address])
@@ -172,7 +171,7 @@ def test_any_prefix_length(ip: str, lengths: tuple[int, ...], nl: Netlink) -> No
         ("add table inet {t} {{ flags dormant; }}", "is dormant"),
     ],
 )
-def test_each_deviation_is_named(mutation: str, problem: str, host: Host, nl: Netlink) -> None:
+def test_each_deviation_is_named(mutation: str, problem: str, host: Host, nl: Netfilter) -> None:
     masquerade.add(nl, OWNER, [FOUR, SIX])
     assert masquerade.problems(nl, OWNER, [FOUR, SIX]) == []
     nft.run(mutation.format(t=masquerade.NAME))
@@ -180,7 +179,7 @@ def test_each_deviation_is_named(mutation: str, problem: str, host: Host, nl: Ne
     nft.run(f"add table inet {masquerade.NAME}\ndelete table inet {masquerade.NAME}")
 
 
-def test_addresses_too_many_and_too_few_are_named(nl: Netlink) -> None:
+def test_addresses_too_many_and_too_few_are_named(nl: Netfilter) -> None:
     masquerade.add(nl, OWNER, [FOUR])
     assert masquerade.problems(nl, OWNER, [SIX]) == [
         "10.1.0.2/24 is masqueraded and should not be",
@@ -189,7 +188,7 @@ def test_addresses_too_many_and_too_few_are_named(nl: Netlink) -> None:
     masquerade.remove(nl, OWNER)
 
 
-def test_a_flushed_ruleset_is_laid_down_anew(host: Host, nl: Netlink) -> None:
+def test_a_flushed_ruleset_is_laid_down_anew(host: Host, nl: Netfilter) -> None:
     masquerade.add(nl, OWNER, [FOUR])
     nft.run("flush ruleset")
     assert masquerade.add(nl, OWNER, [FOUR])
@@ -197,7 +196,7 @@ def test_a_flushed_ruleset_is_laid_down_anew(host: Host, nl: Netlink) -> None:
     masquerade.remove(nl, OWNER)
 
 
-def test_strangers_of_one_network_go(nl: Netlink) -> None:
+def test_strangers_of_one_network_go(nl: Netfilter) -> None:
     addresses = iter(range(2, 20))
     for owner in (OWNER, "net/c2/eth0", "net/c2/eth1", "network/c2/eth0"):
         masquerade.add(nl, owner, [IPv4Interface(f"10.1.0.{next(addresses)}/24")])
@@ -211,14 +210,14 @@ def test_strangers_of_one_network_go(nl: Netlink) -> None:
     masquerade.remove(nl, "network/c2/eth0")
 
 
-def test_twenty_processes_on_a_fresh_host(host: Host, nl: Netlink) -> None:
+def test_twenty_processes_on_a_fresh_host(host: Host, nl: Netfilter) -> None:
     children = []
     for number in range(20):
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                with Netlink(NETLINK_NETFILTER) as own:
+                with Netfilter() as own:
                     for turn in range(3):
                         address = IPv4Interface(f"10.1.{turn}.{number + 2}/24")
                         masquerade.add(own, f"net/c{number}/eth0", [address])

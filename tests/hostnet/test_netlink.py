@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hostnet import address, link, netlink
-from hostnet import nftable as nft
 from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -260,64 +259,3 @@ def test_a_signals_exception_passes_through(nl: Netlink) -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert [one.name for one in link.dump(nl)] == ["lo"]
-
-
-@pytest.fixture
-def keeping(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(netlink, "_kept", None)
-    netlink.keep_netfilter()
-    yield
-    for fd, *_ in netlink._kept or ():
-        os.close(fd)
-
-
-def _inode(nl: Netlink) -> int:
-    return os.fstat(nl.fileno()).st_ino
-
-
-def test_a_kept_socket_is_used_again(keeping: None) -> None:
-    with Netlink(netlink.NETLINK_NETFILTER) as nl:
-        first = _inode(nl)
-        with Netlink(netlink.NETLINK_NETFILTER) as other:
-            assert _inode(other) != first
-            second = _inode(other)
-        assert nft.rules(nl, "nothing", "chain") == []
-    with pytest.raises(OSError, match="descriptor"):
-        os.fstat(nl.fileno())  # it is not usable after it was given up
-    with Netlink(netlink.NETLINK_NETFILTER) as nl:
-        assert _inode(nl) == second  # one is kept, the first that was given up
-        assert nft.rules(nl, "nothing", "chain") == []
-
-
-def test_only_netfilters_is_kept(keeping: None) -> None:
-    with Netlink() as nl:
-        link.get(nl, "lo")
-    assert netlink._kept == []
-
-
-def test_a_socket_is_not_kept_for_another_namespace(keeping: None, container: Namespace) -> None:
-    with Netlink(netlink.NETLINK_NETFILTER) as nl:
-        first = _inode(nl)
-
-    def inside() -> int:
-        with Netlink(netlink.NETLINK_NETFILTER) as nl:
-            return _inode(nl)
-
-    assert container.run(inside) != first
-
-
-def test_a_socket_is_not_kept_after_an_error(keeping: None) -> None:
-    with pytest.raises(Struck), Netlink(netlink.NETLINK_NETFILTER):
-        raise Struck
-    assert netlink._kept == []
-
-
-def test_a_child_does_not_use_its_parents_socket(keeping: None) -> None:
-    """Answers would come to whoever reads first."""
-    with Netlink(netlink.NETLINK_NETFILTER) as nl:
-        first = _inode(nl)
-    pid = os.fork()
-    if pid == 0:
-        with Netlink(netlink.NETLINK_NETFILTER) as nl:
-            os._exit(_inode(nl) == first)
-    assert os.waitpid(pid, 0)[1] == 0

@@ -10,9 +10,10 @@ from ipaddress import IPv4Address
 import pytest
 
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import NetlinkError
 from hostnet.nfchange import Changes, ContentionError, change
-from hostnet.nfelement import VERDICT, Element, Map, dump, generation, get, number
+from hostnet.nfelement import VERDICT, Element, Map, dump, get, number
 from hostnet.nftable import chain_exists
 from tests.kit.host import Host
 
@@ -23,10 +24,10 @@ GATES = Map(TABLE, "gates", "mark", VERDICT)
 
 
 @pytest.fixture
-def nl(host: Host) -> Iterator[Netlink]:
+def nl(host: Host) -> Iterator[Netfilter]:
     declarations = (one.declaration for one in (COUNT, SET, GATES))
     nft.run("\n".join([f"add table inet {TABLE}", *declarations]))
-    with Netlink(NETLINK_NETFILTER) as made:
+    with Netfilter() as made:
         yield made
     nft.run(f"delete table inet {TABLE}")
 
@@ -42,17 +43,17 @@ def create(*elements: Element) -> Changes:
     return changes
 
 
-def test_a_transaction_of_another_generation_is_refused(nl: Netlink) -> None:
-    before = generation(nl)
+def test_a_transaction_of_another_generation_is_refused(nl: Netfilter) -> None:
+    before = nl.generation()
     create(member(1)).commit(nl, before, "first")
     with pytest.raises(NetlinkError) as refused:
         create(member(2)).commit(nl, before, "second")
     assert refused.value.errno == errno.ERESTART
     assert get(nl, member(2)) is None
-    create(member(2)).commit(nl, generation(nl), "second")
+    create(member(2)).commit(nl, nl.generation(), "second")
 
 
-def test_what_was_decided_on_an_old_state_is_decided_anew(nl: Netlink) -> None:
+def test_what_was_decided_on_an_old_state_is_decided_anew(nl: Netfilter) -> None:
     decided: list[bool] = []
 
     def plan() -> Changes:
@@ -69,18 +70,18 @@ def test_what_was_decided_on_an_old_state_is_decided_anew(nl: Netlink) -> None:
     assert get(nl, member(2)) is not None
 
 
-def test_nothing_to_change_is_no_transaction(nl: Netlink) -> None:
-    before = generation(nl)
+def test_nothing_to_change_is_no_transaction(nl: Netfilter) -> None:
+    before = nl.generation()
     assert not change(nl, Changes, "test")
-    assert generation(nl) == before
+    assert nl.generation() == before
 
 
-def test_the_wait_for_others_is_bounded(nl: Netlink) -> None:
+def test_the_wait_for_others_is_bounded(nl: Netfilter) -> None:
     def plan() -> Changes:
-        with Netlink(NETLINK_NETFILTER) as other:
+        with Netfilter() as other:
             changes = Changes()
             changes.create_chain(TABLE, "others")
-            changes.commit(other, generation(other), "interfere")
+            changes.commit(other, other.generation(), "interfere")
         return create(member(1))
 
     with pytest.raises(ContentionError, match=r"cannot write: other programs changed .* 0\.05 s"):
@@ -88,53 +89,53 @@ def test_the_wait_for_others_is_bounded(nl: Netlink) -> None:
     assert get(nl, member(1)) is None
 
 
-def test_all_or_nothing(nl: Netlink) -> None:
-    create(member(3)).commit(nl, generation(nl), "test")
+def test_all_or_nothing(nl: Netfilter) -> None:
+    create(member(3)).commit(nl, nl.generation(), "test")
     with pytest.raises(NetlinkError) as refused:
-        create(member(1), member(2), member(3)).commit(nl, generation(nl), "test")
+        create(member(1), member(2), member(3)).commit(nl, nl.generation(), "test")
     assert refused.value.errno == errno.EEXIST
     assert [one.key for one in dump(nl, SET)] == [member(3).key]
     changes = create(member(1))
     changes.delete(member(4))
     with pytest.raises(NetlinkError) as refused:
-        changes.commit(nl, generation(nl), "test")
+        changes.commit(nl, nl.generation(), "test")
     assert refused.value.errno == errno.ENOENT
     assert get(nl, member(1)) is None
 
 
-def test_a_transaction_larger_than_the_socket_buffer(nl: Netlink) -> None:
-    create(*map(member, range(20_000))).commit(nl, generation(nl), "test")
+def test_a_transaction_larger_than_the_socket_buffer(nl: Netfilter) -> None:
+    create(*map(member, range(20_000))).commit(nl, nl.generation(), "test")
     assert len(dump(nl, SET)) == 20_000
     changes = Changes()
     for number_ in range(20_000):
         changes.delete(member(number_))
-    changes.commit(nl, generation(nl), "test")
+    changes.commit(nl, nl.generation(), "test")
     assert dump(nl, SET) == []
 
 
-def test_a_chain_comes_and_goes_with_what_leads_to_it(nl: Netlink) -> None:
+def test_a_chain_comes_and_goes_with_what_leads_to_it(nl: Netfilter) -> None:
     gate = Element(GATES, (1,), ("gate",))
     changes = Changes()
     changes.create_chain(TABLE, "gate")
     changes.create(gate)
-    changes.commit(nl, generation(nl), "test")
+    changes.commit(nl, nl.generation(), "test")
     nft.run(f"add rule inet {TABLE} gate accept")
     assert chain_exists(nl, TABLE, "gate")
     changes = Changes()
     changes.delete_chain(TABLE, "gate")
     with pytest.raises(NetlinkError):
-        changes.commit(nl, generation(nl), "test")
+        changes.commit(nl, nl.generation(), "test")
     changes = Changes()
     changes.delete(gate)
     changes.delete_chain(TABLE, "gate")
-    changes.commit(nl, generation(nl), "test")
+    changes.commit(nl, nl.generation(), "test")
     assert not chain_exists(nl, TABLE, "gate")
 
 
-def test_eight_at_once_lose_no_count(host: Host, nl: Netlink) -> None:
+def test_eight_at_once_lose_no_count(host: Host, nl: Netfilter) -> None:
     def count() -> None:
         host.enter()
-        with Netlink(NETLINK_NETFILTER) as own:
+        with Netfilter() as own:
 
             def plan() -> Changes:
                 found = get(own, Element(COUNT, (1,)))

@@ -11,16 +11,10 @@ import nftables
 import pytest
 
 from hostnet import nfelement
-from hostnet.netlink import (
-    DUMP_ATTEMPTS,
-    NETLINK_NETFILTER,
-    NLA_F_NESTED,
-    Netlink,
-    NetlinkError,
-    parse_list,
-)
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import DUMP_ATTEMPTS, NLA_F_NESTED, NetlinkError, parse_list
 from hostnet.nfchange import Changes
-from hostnet.nfelement import VERDICT, Element, Layout, Map, generation
+from hostnet.nfelement import VERDICT, Element, Layout, Map
 from tests.kit.host import Host
 
 TABLE = "test"
@@ -81,8 +75,8 @@ def nft(host: Host) -> nftables.Nftables:
 
 
 @pytest.fixture
-def nl(nft: nftables.Nftables) -> Iterator[Netlink]:
-    with Netlink(NETLINK_NETFILTER) as made:
+def nl(nft: nftables.Nftables) -> Iterator[Netfilter]:
+    with Netfilter() as made:
         yield made
     nft.cmd("\n".join(f"flush {kind(one)} inet {TABLE} {one.name}" for one in MAPS))
 
@@ -91,11 +85,11 @@ def kind(of: Map) -> str:
     return "set" if of.data is None else "map"
 
 
-def commit(nl: Netlink, *elements: Element) -> None:
+def commit(nl: Netfilter, *elements: Element) -> None:
     changes = Changes()
     for one in elements:
         changes.create(one)
-    changes.commit(nl, generation(nl), "test")
+    changes.commit(nl, nl.generation(), "test")
 
 
 def listed(nft: nftables.Nftables, of: Map) -> str:
@@ -157,7 +151,7 @@ def strip_colours(text: str) -> str:
 
 @pytest.mark.parametrize(("text", "element"), SAME, ids=IDS)
 def test_bytes_are_libnftables_own(
-    text: str, element: Element, nft: nftables.Nftables, nl: Netlink
+    text: str, element: Element, nft: nftables.Nftables, nl: Netfilter
 ) -> None:
     nft.set_debug("mnl")
     code, output, error = nft.cmd(f"add element inet {TABLE} {text}")
@@ -171,7 +165,7 @@ def test_bytes_are_libnftables_own(
 
 @pytest.mark.parametrize(("text", "element"), SAME, ids=IDS)
 def test_both_read_what_the_other_wrote(
-    text: str, element: Element, nft: nftables.Nftables, nl: Netlink
+    text: str, element: Element, nft: nftables.Nftables, nl: Netfilter
 ) -> None:
     assert nfelement.get(nl, element) is None
     assert nft.cmd(f"add element inet {TABLE} {text}")[0] == 0
@@ -182,12 +176,12 @@ def test_both_read_what_the_other_wrote(
     changes = Changes()
     changes.delete(element)
     changes.create(element)
-    changes.commit(nl, generation(nl), "test")
+    changes.commit(nl, nl.generation(), "test")
     assert listed(nft, element.map) == theirs
     assert text.split("{", 1)[1].strip(" }") in theirs
 
 
-def test_a_missing_map_or_table_is_a_missing_element(nl: Netlink) -> None:
+def test_a_missing_map_or_table_is_a_missing_element(nl: Netfilter) -> None:
     wanted = Element(Map(TABLE, "nothing", "mark"), (1,))
     assert nfelement.get(nl, wanted) is None
     assert nfelement.dump(nl, wanted.map) == []
@@ -196,7 +190,7 @@ def test_a_missing_map_or_table_is_a_missing_element(nl: Netlink) -> None:
     assert nfelement.dump(nl, Map("nowhere", "nothing", "mark")) == []
 
 
-def test_a_dump_of_a_thousand(nl: Netlink) -> None:
+def test_a_dump_of_a_thousand(nl: Netfilter) -> None:
     made = [Element(PORTS, (6, port), (IPv4Address("10.1.0.2"), port)) for port in range(1, 1001)]
     commit(nl, *made)
     found = {one.key: one.data for one in nfelement.dump(nl, PORTS)}
@@ -204,13 +198,13 @@ def test_a_dump_of_a_thousand(nl: Netlink) -> None:
     assert nfelement.keys(nl, PORTS) == {PORTS.key.pack(one.key) for one in made}
 
 
-class Disturbed(Netlink):
+class Disturbed(Netfilter):
     """Some walks give an element twice, as those of a map that is being resized do."""
 
     __slots__ = ("disturbed",)
 
-    def __init__(self, protocol: int, disturbed: int = 3) -> None:
-        super().__init__(protocol)
+    def __init__(self, disturbed: int = 3) -> None:
+        super().__init__()
         self.disturbed = disturbed
 
     def dump(self, kind: int, payload: bytes, what: str = "") -> list[tuple[int, bytes]]:
@@ -219,19 +213,19 @@ class Disturbed(Netlink):
         return answers if self.disturbed < 0 else [*answers, answers[0]]
 
 
-def test_a_walk_that_gives_an_element_twice_is_repeated(nl: Netlink) -> None:
+def test_a_walk_that_gives_an_element_twice_is_repeated(nl: Netfilter) -> None:
     mine = Element(SOURCES, (IPv4Address("10.1.0.2"),))
     commit(nl, mine)
-    with Disturbed(NETLINK_NETFILTER) as disturbed:
+    with Disturbed() as disturbed:
         assert [one.key for one in nfelement.dump(disturbed, SOURCES)] == [mine.key]
     resized = pytest.raises(NetlinkError, match="the map was resized during each of")
-    with Disturbed(NETLINK_NETFILTER, DUMP_ATTEMPTS) as disturbed, resized:
+    with Disturbed(DUMP_ATTEMPTS) as disturbed, resized:
         nfelement.keys(disturbed, SOURCES)
 
 
 @pytest.mark.parametrize("text", ["x" * 200, "é" * 100, "a" + "é" * 80, "€" * 60], ids=ascii)
 def test_a_long_comment_is_cut_between_characters(
-    text: str, nl: Netlink, nft: nftables.Nftables
+    text: str, nl: Netfilter, nft: nftables.Nftables
 ) -> None:
     commit(nl, Element(SOURCES, (IPv4Address("10.1.0.2"),), (), text))
     found = nfelement.dump(nl, SOURCES)[0].comment

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import Element, Map, dump, generation, get
+from hostnet.netfilter import Netfilter
+from hostnet.nfelement import Element, Map, dump, get
 from hostnet.nfowner import Owner, Registry, TakenError, Waiting
 from tests.kit.host import Host
 
@@ -41,23 +41,23 @@ A, B = IPv4Address("10.1.0.2"), IPv4Address("10.1.0.3")
 
 
 @pytest.fixture
-def nl(host: Host) -> Iterator[Netlink]:
+def nl(host: Host) -> Iterator[Netfilter]:
     maps = (PORTS, NEAR, REGISTRY.owners, REGISTRY.holders)
     nft.run("\n".join([f"add table inet {NAME}", *(one.declaration for one in maps)]))
-    with Netlink(NETLINK_NETFILTER) as made:
+    with Netfilter() as made:
         yield made
     nft.run(f"delete table inet {NAME}")
 
 
-def ports(nl: Netlink) -> dict[object, tuple[object, str]]:
+def ports(nl: Netfilter) -> dict[object, tuple[object, str]]:
     return {one.key[1]: (one.data[0], one.comment) for one in dump(nl, PORTS)}
 
 
-def near(nl: Netlink) -> set[object]:
+def near(nl: Netfilter) -> set[object]:
     return {one.key[0] for one in dump(nl, NEAR)}
 
 
-def test_given_and_removed(nl: Netlink) -> None:
+def test_given_and_removed(nl: Netfilter) -> None:
     assert REGISTRY.give(nl, ONE, [(80, A), (81, A), (82, B)])
     assert ports(nl) == {port: (a, ONE.name) for port, a in ((80, A), (81, A), (82, B))}
     assert near(nl) == {A, B}
@@ -69,15 +69,15 @@ def test_given_and_removed(nl: Netlink) -> None:
     assert dump(nl, REGISTRY.owners) == []
 
 
-def test_the_same_again_is_no_transaction(nl: Netlink) -> None:
+def test_the_same_again_is_no_transaction(nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
-    before = generation(nl)
+    before = nl.generation()
     assert not REGISTRY.give(nl, ONE, [(80, A)])
     assert REGISTRY.remove(nl, TWO) == []
-    assert generation(nl) == before
+    assert nl.generation() == before
 
 
-def test_something_else_takes_its_place(nl: Netlink) -> None:
+def test_something_else_takes_its_place(nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A), (81, A)])
     REGISTRY.give(nl, ONE, [(81, B)])
     assert ports(nl) == {81: (B, ONE.name)}
@@ -85,7 +85,7 @@ def test_something_else_takes_its_place(nl: Netlink) -> None:
     assert REGISTRY.records(nl, ONE) == [(81, B)]
 
 
-def test_what_is_anothers_is_refused_whole(nl: Netlink) -> None:
+def test_what_is_anothers_is_refused_whole(nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
     with pytest.raises(TakenError) as refused:
         REGISTRY.give(nl, TWO, [(79, B), (80, B)])
@@ -95,7 +95,7 @@ def test_what_is_anothers_is_refused_whole(nl: Netlink) -> None:
     assert near(nl) == {A}
 
 
-def test_what_is_shared_goes_with_the_last(nl: Netlink) -> None:
+def test_what_is_shared_goes_with_the_last(nl: Netfilter) -> None:
     third = Owner("other/one/eth0")
     for port, owner in enumerate((ONE, TWO, third)):
         REGISTRY.give(nl, owner, [(port + 1, A), (port + 11, A)])
@@ -111,7 +111,7 @@ def test_what_is_shared_goes_with_the_last(nl: Netlink) -> None:
 
 
 @pytest.mark.parametrize("lost", [PORTS, NEAR])
-def test_what_got_lost_is_restored(lost: Map, nl: Netlink) -> None:
+def test_what_got_lost_is_restored(lost: Map, nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
     nft.run(f"flush {'set' if lost.data is None else 'map'} inet {NAME} {lost.name}")
     assert REGISTRY.give(nl, ONE, [(80, A)])
@@ -121,7 +121,7 @@ def test_what_got_lost_is_restored(lost: Map, nl: Netlink) -> None:
     assert (ports(nl), near(nl)) == ({}, set())
 
 
-def test_what_is_given_may_be_settled_on_what_was_held(nl: Netlink) -> None:
+def test_what_is_given_may_be_settled_on_what_was_held(nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
 
     def refuse(draft: Draft, old: Held) -> list[Values]:
@@ -135,7 +135,7 @@ def test_what_is_given_may_be_settled_on_what_was_held(nl: Netlink) -> None:
     assert REGISTRY.records(nl, ONE) == [(82, A)]
 
 
-def test_what_has_somebody_elses_label_is_left_alone(nl: Netlink) -> None:
+def test_what_has_somebody_elses_label_is_left_alone(nl: Netfilter) -> None:
     REGISTRY.give(nl, ONE, [(80, A)])
     nft.run(f"flush map inet {NAME} {PORTS.name}")
     REGISTRY.give(nl, TWO, [(80, B)])
@@ -173,7 +173,7 @@ PATIENT = Registry(
 )
 
 
-def test_whoever_waits_gets_it_with_the_same_transaction(nl: Netlink) -> None:
+def test_whoever_waits_gets_it_with_the_same_transaction(nl: Netfilter) -> None:
     nft.run(PLACES.declaration)
     owners = [Owner(f"net{number}/one/eth0") for number in range(4)]
     everyone = [Owner("net/two/eth0"), *owners]
@@ -182,9 +182,9 @@ def test_whoever_waits_gets_it_with_the_same_transaction(nl: Netlink) -> None:
     PATIENT.give(nl, owners[1], [(80, B + STEP), (82, B), (81, B + STEP)])
     PATIENT.give(nl, owners[2], [(80, A + STEP)])
     PATIENT.give(nl, owners[3], [(81, A + STEP)])
-    before = generation(nl)
+    before = nl.generation()
     PATIENT.remove(nl, owners[0])
-    assert generation(nl) == before + 1
+    assert nl.generation() == before + 1
     assert ports(nl) == {
         90: (A, "net/two/eth0"),
         **dict.fromkeys((80, 81, 82), (B, "net1/one/eth0")),
@@ -208,7 +208,7 @@ def test_whoever_waits_gets_it_with_the_same_transaction(nl: Netlink) -> None:
         assert dump(nl, one) == []
 
 
-def test_strangers_are_those_of_the_group_that_are_not_kept(nl: Netlink) -> None:
+def test_strangers_are_those_of_the_group_that_are_not_kept(nl: Netfilter) -> None:
     long = Owner("net/" + "x" * 150 + "/eth0")
     for port, owner in enumerate((ONE, TWO, long, Owner("net2/one/eth0"), Owner("ne/t/eth0"))):
         REGISTRY.give(nl, owner, [(port + 1, A), (port + 11, A)])
@@ -221,7 +221,7 @@ def test_strangers_are_those_of_the_group_that_are_not_kept(nl: Netlink) -> None
     assert REGISTRY.strangers(nl, "nothing", []) == []
 
 
-def test_owners_cut_short_are_told_apart(nl: Netlink) -> None:
+def test_owners_cut_short_are_told_apart(nl: Netfilter) -> None:
     first, second = (Owner("net/" + "x" * 190 + end + "/eth0") for end in "ab")
     REGISTRY.give(nl, first, [(80, A)])
     assert REGISTRY.records(nl, second) == []
@@ -230,7 +230,7 @@ def test_owners_cut_short_are_told_apart(nl: Netlink) -> None:
 
 
 def test_without_the_table_there_is_nothing(host: Host) -> None:
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter() as nl:
         assert REGISTRY.remove(nl, ONE) == []
         assert REGISTRY.records(nl, ONE) == []
         assert REGISTRY.strangers(nl, "net", []) == []
@@ -250,7 +250,7 @@ WISHES = st.lists(
 )
 @given(wishes=WISHES)
 def test_whatever_the_order_the_elements_are_those_of_the_owners(
-    wishes: list[tuple[str, list[tuple[int, IPv4Address]]]], nl: Netlink
+    wishes: list[tuple[str, list[tuple[int, IPv4Address]]]], nl: Netfilter
 ) -> None:
     held: dict[str, dict[int, IPv4Address]] = {}
     for name, wish in wishes:
@@ -271,12 +271,12 @@ def test_whatever_the_order_the_elements_are_those_of_the_owners(
         assert dump(nl, one) == []
 
 
-def test_ten_at_once(host: Host, nl: Netlink) -> None:
+def test_ten_at_once(host: Host, nl: Netfilter) -> None:
     won: list[int] = []
 
     def attempt(number: int) -> None:
         host.enter()
-        with Netlink(NETLINK_NETFILTER) as own:
+        with Netfilter() as own:
             owner = Owner(f"net/c{number}/eth0")
             for turn in range(5):
                 REGISTRY.give(own, owner, [(100 + number, A), (200 + number, B)])

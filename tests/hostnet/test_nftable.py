@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import Map, generation
+from hostnet.netfilter import Netfilter
+from hostnet.nfelement import Map
 from hostnet.nftable import Chain, Table, rules
 from tests.kit.host import Host
 
@@ -38,21 +38,21 @@ HOOKED = f"add chain inet {NAME} postrouting {{ type nat hook postrouting priori
 
 
 @pytest.fixture
-def nl(host: Host) -> Iterator[Netlink]:
-    with Netlink(NETLINK_NETFILTER) as made:
+def nl(host: Host) -> Iterator[Netfilter]:
+    with Netfilter() as made:
         assert TABLE.ensure(made)
         yield made
     nft.run(f"delete table inet {NAME}")
 
 
-def test_what_is_right_is_left_alone(nl: Netlink) -> None:
+def test_what_is_right_is_left_alone(nl: Netfilter) -> None:
     assert TABLE.problems(nl) == []
-    before = generation(nl)
+    before = nl.generation()
     assert not TABLE.ensure(nl)
-    assert generation(nl) == before
+    assert nl.generation() == before
 
 
-def test_elements_and_open_chains_survive_mending(nl: Netlink) -> None:
+def test_elements_and_open_chains_survive_mending(nl: Netfilter) -> None:
     nft.run(
         f"add element inet {NAME} members {{ 10.0.0.1 }}\n"
         f'add rule inet {NAME} open accept comment "mine"\n'
@@ -84,7 +84,7 @@ def test_elements_and_open_chains_survive_mending(nl: Netlink) -> None:
         ),
     ],
 )
-def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Netlink) -> None:
+def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Netfilter) -> None:
     nft.run(mutation)
     assert any(_matches(problem, one) for one in TABLE.problems(nl)), TABLE.problems(nl)
     assert TABLE.ensure(nl)
@@ -99,7 +99,7 @@ def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Net
         (f"add chain inet {NAME} postrouting", "postrouting .* not at the hook"),
     ],
 )
-def test_a_chain_at_another_hook_is_named(mutation: str, problem: str, nl: Netlink) -> None:
+def test_a_chain_at_another_hook_is_named(mutation: str, problem: str, nl: Netfilter) -> None:
     text = [line for line in TABLE.commands.splitlines() if " postrouting " in line]
     rest = [line for line in text if line.startswith("add rule")]
     again = [f"delete chain inet {NAME} postrouting", mutation, *rest]
@@ -107,17 +107,17 @@ def test_a_chain_at_another_hook_is_named(mutation: str, problem: str, nl: Netli
     assert any(_matches(problem, one) for one in TABLE.problems(nl)), TABLE.problems(nl)
 
 
-def test_a_dormant_table_is_named(nl: Netlink) -> None:
+def test_a_dormant_table_is_named(nl: Netfilter) -> None:
     nft.run(f"add table inet {NAME} {{ flags dormant; }}")
     assert TABLE.problems(nl) == ["the nftables table inet test is dormant"]
 
 
-def test_more_commands_come_with_it_in_one_transaction(nl: Netlink) -> None:
+def test_more_commands_come_with_it_in_one_transaction(nl: Netfilter) -> None:
     nft.run(f"flush chain inet {NAME} plain")
     with pytest.raises(nft.NftError):
-        TABLE.ensure(nl, f"add rule inet {NAME} open jump nowhere")
+        TABLE.ensure(nl, lambda: f"add rule inet {NAME} open jump nowhere")
     assert rules(nl, NAME, "plain") == []
-    assert TABLE.ensure(nl, f'add rule inet {NAME} open accept comment "more"')
+    assert TABLE.ensure(nl, lambda: f'add rule inet {NAME} open accept comment "more"')
     assert rules(nl, NAME, "plain") == ["jump", "all"]
     assert rules(nl, NAME, "open") == ["more"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from hostnet import nft, vtepguard
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import GETSETELEM, generation
+from hostnet.netfilter import Netfilter
+from hostnet.nfelement import GETSETELEM
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import EchoServer, ask, ping
@@ -31,10 +31,10 @@ B6 = IPv6Address("fd00:2::2")
 
 
 @pytest.fixture
-def nl(host: Host) -> Iterator[Netlink]:
+def nl(host: Host) -> Iterator[Netfilter]:
     host.share_nft(vtepguard.NAME)
     host.share("link *", "address *", "route *")
-    with Netlink(NETLINK_NETFILTER) as made:
+    with Netfilter() as made:
         yield made
         for port, vni in vtepguard.registered(made):
             vtepguard.remove(made, port, vni)
@@ -146,7 +146,7 @@ def wait_dropped(rule: str, count: int) -> None:
 
 @pytest.mark.parametrize("base", [FOUR, SIX])
 def test_peers_reach_each_other_and_strangers_do_not(
-    base: str, hosts: list[Namespace], nl: Netlink
+    base: str, hosts: list[Namespace], nl: Netfilter
 ) -> None:
     host, b, c = hosts
     overlay(hosts, base)
@@ -169,7 +169,7 @@ def test_peers_reach_each_other_and_strangers_do_not(
 
 @pytest.mark.parametrize(("base", "group"), [(FOUR, GROUP), (SIX, "ff05::42")])
 def test_an_injected_packet_is_judged_by_its_source(
-    base: str, group: str, hosts: list[Namespace], nl: Netlink
+    base: str, group: str, hosts: list[Namespace], nl: Netfilter
 ) -> None:
     host, b, c = hosts
     vxlan(host, 1, base, more=f"group {group}")
@@ -190,7 +190,7 @@ def test_an_injected_packet_is_judged_by_its_source(
 
 
 def test_an_open_network_takes_any_vtep_by_the_underlay(
-    hosts: list[Namespace], host: Host, nl: Netlink
+    hosts: list[Namespace], host: Host, nl: Netfilter
 ) -> None:
     inside = container_at(host, "v1")
     vxlan(host, 1, more=f"group {GROUP}")
@@ -233,7 +233,7 @@ def container_at(host: Host, name: str) -> Namespace:
 
 
 def test_a_container_with_a_peers_address_is_no_peer(
-    hosts: list[Namespace], host: Host, nl: Netlink
+    hosts: list[Namespace], host: Host, nl: Netfilter
 ) -> None:
     inside = container_at(host, "v1")
     run(inside, f"ip address add {B4}/32 dev lo")
@@ -253,7 +253,7 @@ def test_a_container_with_a_peers_address_is_no_peer(
 
 
 def test_networks_that_share_a_port_have_each_their_own(
-    hosts: list[Namespace], host: Host, nl: Netlink
+    hosts: list[Namespace], host: Host, nl: Netfilter
 ) -> None:
     _, b, c = hosts
     for vni in (VNI, 43, 44):
@@ -284,7 +284,7 @@ def test_networks_that_share_a_port_have_each_their_own(
 
 
 def test_another_vni_on_the_port_is_none_of_our_business(
-    hosts: list[Namespace], host: Host, nl: Netlink
+    hosts: list[Namespace], host: Host, nl: Netfilter
 ) -> None:
     vxlan(host, 1, vni=1)
     vtepguard.ensure(nl, PORT, VNI, peers=[B4], underlay="eth0")
@@ -294,7 +294,7 @@ def test_another_vni_on_the_port_is_none_of_our_business(
     assert dropped("strangers") == 0
 
 
-def test_other_traffic_passes(hosts: list[Namespace], host: Host, nl: Netlink) -> None:
+def test_other_traffic_passes(hosts: list[Namespace], host: Host, nl: Netfilter) -> None:
     vtepguard.ensure(nl, PORT, VNI, peers=[B4], underlay="eth0")
     for address in (f"{FOUR}1", f"{SIX}1"):
         for protocol, port, payload in (
@@ -307,7 +307,7 @@ def test_other_traffic_passes(hosts: list[Namespace], host: Host, nl: Netlink) -
                 ask(hosts[2], address, port, protocol, payload=payload)
 
 
-def test_transit_is_left_alone(hosts: list[Namespace], host: Host, nl: Netlink) -> None:
+def test_transit_is_left_alone(hosts: list[Namespace], host: Host, nl: Netfilter) -> None:
     inside = container_at(host, "v1")
     switch("ipv4/ip_forward", "1")
     run(hosts[2], f"ip route add 10.1.0.0/24 via {FOUR}1")
@@ -350,7 +350,7 @@ def send_raw(where: Namespace, packets: list[bytes], to: str) -> None:
 @pytest.mark.parametrize("base", [FOUR, SIX])
 @pytest.mark.parametrize("first", [8, 32])
 def test_fragments_get_around_nothing(
-    first: int, base: str, hosts: list[Namespace], host: Host, nl: Netlink
+    first: int, base: str, hosts: list[Namespace], host: Host, nl: Netfilter
 ) -> None:
     to = f"{base}1"
     vxlan(host, 1, base, more="udp6zerocsumrx" if ":" in base else "")
@@ -368,13 +368,13 @@ def test_fragments_get_around_nothing(
     wait_dropped("cut short" if ":" in base and first == 8 else "strangers", 1)
 
 
-class Counting(Netlink):
+class Counting(Netfilter):
     """Counts the questions for elements."""
 
     __slots__ = ("asked", "listed")
 
     def __init__(self) -> None:
-        super().__init__(NETLINK_NETFILTER)
+        super().__init__()
         self.asked = self.listed = 0
 
     def request(
@@ -396,7 +396,7 @@ def many(count: int) -> Peers:
     ]
 
 
-def test_five_thousand_peers(nl: Netlink) -> None:
+def test_five_thousand_peers(nl: Netfilter) -> None:
     peers = many(5000)
     vtepguard.ensure(nl, PORT, 43, peers=peers, underlay="eth0")
     start = time.monotonic()
@@ -413,10 +413,10 @@ def test_five_thousand_peers(nl: Netlink) -> None:
     assert max(created, changed) < 0.5, (created, changed)
 
 
-def test_what_is_there_already_costs_one_look_up(nl: Netlink) -> None:
+def test_what_is_there_already_costs_one_look_up(nl: Netfilter) -> None:
     peers = many(100)
     assert vtepguard.ensure(nl, PORT, VNI, peers=peers, underlay="eth0")
-    before = generation(nl)
+    before = nl.generation()
     with Counting() as counting:
         again = [*reversed(peers), peers[0]]
         assert not vtepguard.ensure(counting, PORT, VNI, peers=again, underlay="eth0")
@@ -425,20 +425,20 @@ def test_what_is_there_already_costs_one_look_up(nl: Netlink) -> None:
             counting, PORT, VNI, peers=peers, underlay="eth0", thorough=True
         )
         assert counting.listed > 0
-    assert generation(nl) == before
+    assert nl.generation() == before
 
 
 def test_removing_nothing_is_one_question(host: Host) -> None:
     with Counting() as counting:
-        before = generation(counting)
+        before = counting.generation()
         vtepguard.remove(counting, PORT, VNI)
         assert (counting.asked, counting.listed) == (1, 0)
         assert vtepguard.registered(counting) == []
-        assert generation(counting) == before
+        assert counting.generation() == before
     assert nft.run("list ruleset") == ""
 
 
-def test_the_last_one_leaves_no_element(nl: Netlink) -> None:
+def test_the_last_one_leaves_no_element(nl: Netfilter) -> None:
     vtepguard.ensure(nl, PORT, VNI, peers=[B4, B6], underlay="eth0")
     vtepguard.ensure(nl, PORT, 43, peers=ANYBODY, underlay="eth0")
     vtepguard.remove(nl, PORT, VNI)
@@ -451,7 +451,7 @@ def listed() -> str:
     return nft.run(f"list table inet {vtepguard.NAME}")
 
 
-def test_people_can_read_it(nl: Netlink) -> None:
+def test_people_can_read_it(nl: Netfilter) -> None:
     vtepguard.ensure(nl, PORT, VNI, peers=[B4, B6], underlay="eth0")
     vtepguard.ensure(nl, PORT, 43, peers=ANYBODY, underlay="eth0")
     text = listed()
@@ -469,7 +469,7 @@ def test_people_can_read_it(nl: Netlink) -> None:
 
 
 @pytest.mark.parametrize("peers", [[B4, B6], [], ANYBODY])
-def test_a_flushed_ruleset_is_laid_down_anew(peers: Peers | None, nl: Netlink) -> None:
+def test_a_flushed_ruleset_is_laid_down_anew(peers: Peers | None, nl: Netfilter) -> None:
     vtepguard.ensure(nl, PORT, VNI, peers=peers, underlay="eth0")
     nft.run("flush ruleset")
     assert vtepguard.ensure(nl, PORT, VNI, peers=peers, underlay="eth0")
@@ -497,7 +497,7 @@ def test_a_flushed_ruleset_is_laid_down_anew(peers: Peers | None, nl: Netlink) -
         ("add table inet {t} {{ flags dormant; }}", "is dormant"),
     ],
 )
-def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Netlink) -> None:
+def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Netfilter) -> None:
     peers: Peers = [B4, B6]
     vtepguard.ensure(nl, PORT, VNI, peers=peers, underlay="eth0")
     vtepguard.ensure(nl, PORT, 43, peers=[C4], underlay="eth0")
@@ -510,7 +510,7 @@ def test_each_deviation_is_named_and_mended(mutation: str, problem: str, nl: Net
     assert vtepguard.problems(nl, PORT, VNI, peers=peers, underlay="eth0") == []
 
 
-def test_peers_too_many_and_too_few_are_named(nl: Netlink) -> None:
+def test_peers_too_many_and_too_few_are_named(nl: Netfilter) -> None:
     vtepguard.ensure(nl, PORT, VNI, peers=[B4], underlay="eth0")
     table = "of the nftables table inet pycni_vxlan"
     net = "for VNI 42 on UDP port 4789"
@@ -529,21 +529,21 @@ def test_peers_too_many_and_too_few_are_named(nl: Netlink) -> None:
 )
 def test_what_no_packet_can_have_is_refused(port: int, vni: int, underlay: str, host: Host) -> None:
     with (
-        Netlink(NETLINK_NETFILTER) as nl,
+        Netfilter() as nl,
         pytest.raises(ValueError, match=r"do not fit|is not of|no name"),
     ):
         vtepguard.ensure(nl, port, vni, peers=[B4], underlay=underlay)
     assert nft.run("list ruleset") == ""
 
 
-def test_ten_processes_on_a_fresh_host(nl: Netlink) -> None:
+def test_ten_processes_on_a_fresh_host(nl: Netfilter) -> None:
     children = []
     for number in range(10):
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                with Netlink(NETLINK_NETFILTER) as own:
+                with Netfilter() as own:
                     for last in range(3):
                         peers = [B4, IPv4Address(f"10.0.{number}.{last}")]
                         vtepguard.ensure(own, PORT, number, peers=peers, underlay="eth0")
@@ -559,7 +559,7 @@ def test_ten_processes_on_a_fresh_host(nl: Netlink) -> None:
         assert vtepguard.problems(nl, PORT, number, peers=peers, underlay="eth0") == []
 
 
-def test_the_digest_tells_what_differs(nl: Netlink) -> None:
+def test_the_digest_tells_what_differs(nl: Netfilter) -> None:
     variants: list[tuple[Peers | None, str]] = [
         ([B4], "eth0"),
         ([B4], "eth1"),

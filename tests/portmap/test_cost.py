@@ -11,9 +11,10 @@ import pytest
 
 from cni_portmap.tables import NEAR, REGISTRY, TABLE, Published, pack
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import Netlink
 from hostnet.nfchange import Changes
-from hostnet.nfelement import Element, generation
+from hostnet.nfelement import Element
 from hostnet.nfowner import Owner
 from tests.portmap.conftest import Container, World
 
@@ -59,9 +60,9 @@ def crowd() -> None:
         for element in REGISTRY.held([record], owner).values():
             changes.create(element)
         changes.create(Element(REGISTRY.owners, (owner.group, owner.member, 0), record, owner.name))
-    with Netlink(NETLINK_NETFILTER) as nl:
+    with Netfilter() as nl:
         TABLE.ensure(nl)
-        changes.commit(nl, generation(nl), "test")
+        changes.commit(nl, nl.generation(), "test")
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from cni.errors import CHECK_FAILED, PORT_TAKEN
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
-from hostnet.nfelement import generation
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import NetlinkError
 from tests.kit.calls import Document, PluginError
 from tests.kit.traffic import EchoServer, ask
 from tests.portmap.conftest import (
@@ -143,10 +143,10 @@ def test_there_is_no_moment_without_it(on: list[Attachment]) -> None:
     """The one transaction that removes the one makes the other."""
     on[0].add(8080)
     on[1].add(8080)
-    with Netlink(NETLINK_NETFILTER) as nl:
-        before = generation(nl)
+    with Netfilter() as nl:
+        before = nl.generation()
         on[0].delete()
-        assert generation(nl) == before + 1
+        assert nl.generation() == before + 1
     assert "10.1.0.51 . 80" in elements()
     on[1].delete()
 

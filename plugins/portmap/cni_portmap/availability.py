@@ -6,14 +6,14 @@ import errno
 
 from cni_portmap.tables import TABLE
 from hostnet import nft
-from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
-from hostnet.nfelement import available
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import NetlinkError
 
 
 def require() -> None:
     """Raise OSError, with the reason, unless ports can be published."""
-    with Netlink(NETLINK_NETFILTER) as nl:
-        if not available(nl):
+    with Netfilter.open() as nl:
+        if not nl.available():
             raise NetlinkError(
                 errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
             )

@@ -19,9 +19,9 @@ from cni_portmap.tables import (
     pack,
     unpack,
 )
-from hostnet import sysctl
-from hostnet.netlink import NETLINK_NETFILTER, Netlink
-from hostnet.nfelement import get, netfilter
+from hostnet import netfilter, sysctl
+from hostnet.netfilter import Netfilter
+from hostnet.nfelement import get
 from hostnet.nfowner import Owner
 from hostnet.nftable import rules
 
@@ -39,7 +39,7 @@ def check(call: Call, config: Config, result: Result) -> None:
     """Raise CniError(CHECK_FAILED) with all that is not as ADD left it."""
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
-    nl = Netlink(NETLINK_NETFILTER) if wanted else netfilter()
+    nl = Netfilter.open() if wanted else netfilter.find()
     if nl is None:
         return
     with nl:
@@ -86,7 +86,7 @@ def _endpoint(one: Published) -> str:
     return f"{one.container} port {one.container_port}"
 
 
-def _problems(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
+def _problems(nl: Netfilter, one: Published, owner: Owner) -> Iterator[str]:
     """The elements of a published port that are missing or lead elsewhere."""
     for element in REGISTRY.held([pack(one)], owner).values():
         found = get(nl, element)
@@ -98,7 +98,7 @@ def _problems(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
             yield f"port {shown(one)} leads to {leads} in {where}"
 
 
-def _problems_of_waiting(nl: Netlink, one: Published, owner: Owner) -> Iterator[str]:
+def _problems_of_waiting(nl: Netfilter, one: Published, owner: Owner) -> Iterator[str]:
     """Nobody of the container has the port, so that it is not reached at all."""
     target = one.target()
     found = get(nl, target)
@@ -110,7 +110,7 @@ def _problems_of_waiting(nl: Netlink, one: Published, owner: Owner) -> Iterator[
         )
 
 
-def _gate_problems(nl: Netlink, owner: Owner, wanted: list[Published]) -> Iterator[str]:
+def _gate_problems(nl: Netfilter, owner: Owner, wanted: list[Published]) -> Iterator[str]:
     for version in sorted({one.version for one in wanted if one.flags & GATED}):
         chain = gate(owner, version)
         if rules(nl, NAME, chain) != list(GATE_RULES):

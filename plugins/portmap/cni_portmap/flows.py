@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cni.ip import Address
     from cni_portmap.tables import Published
+    from hostnet.netfilter import Netfilter
 
 _RTN_LOCAL = 2  # <linux/rtnetlink.h>
 _FAMILY = {4: conntrack.AF_INET, 6: conntrack.AF_INET6}
@@ -29,10 +30,10 @@ _MANY = 100
 """So many walks of 0.1 ms each take as long as one list of everything."""
 
 
-def forget_older(nl: Netlink, published: Iterable[Published]) -> None:
+def forget_older(nl: Netfilter, published: Iterable[Published]) -> None:
     """Forget the flows to these ports, which have just been published.
 
-    `nl` is of NETLINK_NETFILTER, the thread in its namespace. Raises NetlinkError.
+    The thread is in the namespace of `nl`. Raises NetlinkError.
     """
     ports = _udp(published)
     if not ports:
@@ -47,7 +48,7 @@ def forget_older(nl: Netlink, published: Iterable[Published]) -> None:
         _require_conntrack(error)
 
 
-def _forget_by_address(nl: Netlink, routes: Netlink, ports: list[Published]) -> bool:
+def _forget_by_address(nl: Netfilter, routes: Netlink, ports: list[Published]) -> bool:
     """The quick way: the kernel forgets what goes to an address and port; False if it cannot.
 
     ports: of one IP version.
@@ -70,7 +71,7 @@ def _forget_by_address(nl: Netlink, routes: Netlink, ports: list[Published]) -> 
     )
 
 
-def _forget_one_by_one(nl: Netlink, routes: Netlink, ports: list[Published]) -> None:
+def _forget_one_by_one(nl: Netfilter, routes: Netlink, ports: list[Published]) -> None:
     """The slow way: one list of all UDP flows, of which those to the host itself are picked out.
 
     ports: of one IP version.
@@ -91,7 +92,7 @@ def _forget_one_by_one(nl: Netlink, routes: Netlink, ports: list[Published]) -> 
     conntrack.delete_flows(nl, older)
 
 
-def forget(nl: Netlink, published: Iterable[Published]) -> None:
+def forget(nl: Netfilter, published: Iterable[Published]) -> None:
     """Forget the flows that were led to these containers. Raises NetlinkError."""
     ports = _udp(published)
     try:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni_portmap.tables import Published
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Values
     from hostnet.nfowner import Draft, Held, Owner
 
 _NAMES = ("network", "container", "interface")  # of which an owner's name is made
 
 
-def give(nl: Netlink, owner: Owner, published: list[Published]) -> list[Published]:
+def give(nl: Netfilter, owner: Owner, published: list[Published]) -> list[Published]:
     """Make exactly these the owner's, in one transaction.
 
     Those that another attachment of the same container has come back as WAITING. Raises CniError:
@@ -50,7 +50,7 @@ def give(nl: Netlink, owner: Owner, published: list[Published]) -> list[Publishe
     return settled
 
 
-def take_back(nl: Netlink, owner: Owner) -> None:
+def take_back(nl: Netfilter, owner: Owner) -> None:
     """Remove all that is the owner's, in one transaction.
 
     Raises CniError(TRY_AGAIN_LATER), OSError.

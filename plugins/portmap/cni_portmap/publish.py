@@ -23,7 +23,8 @@ from cni_portmap.tables import (
     unpack,
 )
 from hostnet import route, sysctl
-from hostnet.netlink import NETLINK_NETFILTER, Netlink, NetlinkError
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import Netlink, NetlinkError
 from hostnet.nfowner import Owner
 from hostnet.undo import Undo
 
@@ -42,7 +43,7 @@ def add(call: Call, config: Config, result: Result) -> None:
     """Publish the config's ports. Raises CniError, OSError."""
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
-    with Netlink(NETLINK_NETFILTER) as nl, Undo() as undo:
+    with Netfilter.open() as nl, Undo() as undo:
         TABLE.ensure(nl)
         before = [unpack(values) for values in REGISTRY.records(nl, owner)]
         gated = any(one.flags & GATED for one in wanted)

@@ -5,19 +5,19 @@ loaded when something is found.
 from __future__ import annotations
 
 from cni_portmap.tables import REGISTRY, unpack
-from hostnet.nfelement import netfilter
+from hostnet import netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hostnet.netlink import Netlink
+    from hostnet.netfilter import Netfilter
     from hostnet.nfowner import Owner
 
 
 def remove(owner: Owner) -> None:
     """Take back all the owner's ports, whatever the config says today. Raises CniError, OSError."""
-    nl = netfilter()
+    nl = netfilter.find()
     if nl is not None:
         with nl:
             take_back(nl, owner)
@@ -28,13 +28,13 @@ def sweep(network: str, keep: Iterable[str]) -> None:
 
     Raises CniError, OSError.
     """
-    nl = netfilter()
+    nl = netfilter.find()
     if nl is not None:
         with nl:
             take_back(nl, *REGISTRY.strangers(nl, network, keep))
 
 
-def take_back(nl: Netlink, *owners: Owner) -> None:
+def take_back(nl: Netfilter, *owners: Owner) -> None:
     """Take back all that these owners have. Raises CniError(TRY_AGAIN_LATER), OSError."""
     held = [unpack(values) for owner in owners for values in REGISTRY.records(nl, owner)]
     if not held:
