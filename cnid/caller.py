@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import socket
 
@@ -60,12 +59,3 @@ def pass_signals() -> None:
     """Let SIGTERM, SIGINT and SIGHUP pass. Not SIG_IGN, which a delegate would inherit."""
     for number in (*_ENDING, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-
-
-def await_go(connection: socket.socket, seconds: float) -> bool:
-    """Whether it says that the call may begin."""
-    waiting = select.poll()
-    waiting.register(connection, select.POLLIN)
-    if not waiting.poll(seconds * 1000):
-        return False
-    return connection.recv(16) == b"G"

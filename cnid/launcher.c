@@ -11,10 +11,10 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -35,13 +35,24 @@ struct header {
     uint64_t netns[2]; /* device and inode of CNI_NETNS as it is seen from here, or 0, 0 */
 } __attribute__((packed));
 
-static int connection = -1;
+static int connection;
+static int token; /* an eventfd that holds 1: the call is his who reads it */
 
-static void forward_signal(int number)
+static int take_token(void)
+{
+    return read(token, &(uint64_t){0}, 8) == 8;
+}
+
+/* A call that has begun gets the signal there; one that has not, never will. */
+static void on_signal(int number)
 {
     char message[2] = {'T', (char)number};
     int kept = errno;
-    (void)!send(connection, message, sizeof message, MSG_DONTWAIT);
+    if (take_token()) {
+        signal(number, SIG_DFL);
+        raise(number); /* it strikes when this returns */
+    } else
+        (void)!send(connection, message, sizeof message, MSG_DONTWAIT);
     errno = kept;
 }
 
@@ -51,22 +62,16 @@ static int connect_to(const char *path)
     struct timeval bound = {.tv_sec = ACCEPT_MS / 1000, .tv_usec = ACCEPT_MS % 1000 * 1000};
     struct ucred daemon_is;
     socklen_t size = sizeof daemon_is;
-    int fd;
-
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (strlen(path) >= sizeof address.sun_path)
         return -1;
     strcpy(address.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
     /* The bound holds for connect too, which waits while the daemon's queue is full. */
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) ||
         connect(fd, (struct sockaddr *)&address, sizeof address) ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &daemon_is, &size) ||
-        (daemon_is.uid != 0 && daemon_is.uid != geteuid())) {
-        close(fd);
+        (daemon_is.uid != 0 && daemon_is.uid != geteuid()))
         return -1;
-    }
     return fd;
 }
 
@@ -86,14 +91,12 @@ static int send_request(const char *plugin, const char *self)
     const char *netns = getenv("CNI_NETNS");
     struct stat found;
     size_t used;
-    union {
-        struct cmsghdr head;
-        char space[CMSG_SPACE(4 * sizeof(int))];
-    } control = {0};
     struct iovec part = {.iov_base = message};
-    struct msghdr whole = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-                           .msg_controllen = sizeof control.space};
-    int descriptors[4] = {0, 1, 2, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(5 * sizeof(int))] = {0};
+    struct cmsghdr *head = (struct cmsghdr *)control;
+    struct msghdr whole = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+                           .msg_controllen = sizeof control};
+    int descriptors[5] = {0, 1, 2, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), token};
 
     header.umask = (uint32_t)umask(0);
     umask((mode_t)header.umask);
@@ -108,59 +111,56 @@ static int send_request(const char *plugin, const char *self)
     if (used > LONGEST || descriptors[3] < 0)
         return -1;
     part.iov_len = used;
-    control.head.cmsg_level = SOL_SOCKET;
-    control.head.cmsg_type = SCM_RIGHTS;
-    control.head.cmsg_len = CMSG_LEN(sizeof descriptors);
-    memcpy(CMSG_DATA(&control.head), descriptors, sizeof descriptors);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof descriptors);
+    memcpy(CMSG_DATA(head), descriptors, sizeof descriptors);
     return sendmsg(connection, &whole, 0) == (ssize_t)used ? 0 : -1;
 }
 
-/* Send GO. From then on signals are the call's, and one that comes meanwhile waits for that. */
-static int begin(void)
+/* Whether the call has not begun, and now never will. To be killed in here says the same as 'T'. */
+static int take_back(void)
 {
-    struct sigaction action = {.sa_handler = forward_signal, .sa_flags = SA_RESTART};
-    sigset_t before;
-    int sent;
-
-    sigaddset(&action.sa_mask, SIGTERM);
-    sigaddset(&action.sa_mask, SIGINT);
-    sigprocmask(SIG_BLOCK, &action.sa_mask, &before);
-    sent = send(connection, "G", 1, 0) == 1;
-    if (sent) {
-        sigaction(SIGTERM, &action, NULL);
-        sigaction(SIGINT, &action, NULL);
-    }
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return sent ? 0 : -1;
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    if (take_token())
+        return 1;
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    return 0;
 }
 
 /* The exit status of a call that the daemon took, or RUN_COLD. */
 static int run_warm(const char *plugin, const char *self, const char *command)
 {
     const char *given = getenv("CNID_SOCKET"), *path = given ? given : DEFAULT_SOCKET;
-    unsigned char answer[2] = {'W'};
     struct pollfd answered = {.events = POLLIN};
-    ssize_t size;
+    int patience = ACCEPT_MS;
+    unsigned char answer[2];
 
-    if (!*path || fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
+    if (!*path || fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0 ||
+        (token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
+        (answered.fd = connection = connect_to(path)) < 0)
         return RUN_COLD;
-    answered.fd = connection = connect_to(path);
-    if (connection < 0 || send_request(plugin, self))
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    if (send_request(plugin, self) && take_back())
         return RUN_COLD;
-    while (answer[0] == 'W') /* it lives, and has no worker yet */
-        if (poll(&answered, 1, ACCEPT_MS) != 1 || recv(connection, answer, 1, 0) != 1)
-            answer[0] = 'R';
-    if (answer[0] != 'A' || begin()) {
-        close(connection); /* the call has not begun, and never will there */
-        return RUN_COLD;
+    for (;;) {
+        int ready = poll(&answered, 1, patience);
+        ssize_t size = ready == 1 ? recv(connection, answer, sizeof answer, 0) : 0;
+        if (size == 2 && answer[0] == 'D')
+            return answer[1];
+        /* 'W': no worker is free yet. Reset: a signal was left unread; the answer comes after. */
+        if ((size == 1 && answer[0] == 'W') || (size < 0 && errno == ECONNRESET) ||
+            (ready < 0 && errno == EINTR))
+            continue;
+        if (take_back())
+            return RUN_COLD;
+        if (ready)
+            break;
+        patience = -1; /* a worker is at it */
     }
-    do /* "Connection reset" says that a signal was not read any more; the answer comes after it. */
-        size = recv(connection, answer, sizeof answer, 0);
-    while (size < 0 && (errno == EINTR || errno == ECONNRESET));
-    if (size == 2 && answer[0] == 'D')
-        return answer[1];
-    if (size == 1 && answer[0] == 'R')
-        return RUN_COLD; /* it was tired of waiting for GO */
     printf("{\"cniVersion\":\"1.1.0\",\"code\":11,\"msg\":\"%s: the daemon cnid went away during %s, "
            "which may be half done: %s\"}\n",
            plugin, command, strcmp(command, "ADD") ? "call it again" : "call DEL, then try again");

@@ -2,19 +2,20 @@
 
 One SOCK_SEQPACKET connection a call, so a message is whole or not there at all:
 
-    launcher  request, with the descriptors of stdin, stdout, stderr and the working directory
-    daemon    WAIT, any number of times; then ACCEPTED, or REFUSED: then the launcher executes the
-              cold plugin
-    launcher  GO
-    daemon    DONE and the exit status, or REFUSED where GO came too late
-    launcher  at any time after GO: STOP and SIGTERM's or SIGINT's number; to go away says the same
+    launcher  request, with the descriptors of stdin, stdout, stderr, the working directory and a
+              token, an eventfd: whoever reads it has the call, the worker or the launcher
+    daemon    WAIT, any number of times; then DONE and the exit status, or REFUSED: then the
+              launcher executes the cold plugin
+    launcher  at any time: STOP and SIGTERM's or SIGINT's number; to go away says the same
 """
 
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 import struct
+import sys
 
 from cni.record import record
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 REFUSED = b"R"
 WAIT = b"W"
-ACCEPTED = b"A"
-GO = b"G"
 STOP = b"T"
 DONE = b"D"
 STATUS_REQUEST = b"CNIDstat"
@@ -33,8 +32,9 @@ STATUS_REQUEST = b"CNIDstat"
 REQUEST_MAGIC = b"CNIDcall"
 _HEADER = struct.Struct("=8s16sIQQ")  # magic, build, umask, CNI_NETNS's device and inode
 BUILD_LONGEST = 16
-DESCRIPTORS = 4
-"""stdin, stdout, stderr, working directory."""
+DESCRIPTORS = 5
+"""stdin, stdout, stderr, working directory, token."""
+_ONE = (1).to_bytes(8, sys.byteorder)
 LONGEST = 200_000
 """Bytes of a request: what the kernel's default for socket buffers lets through in one piece."""
 
@@ -83,6 +83,22 @@ def receive(control: socket, descriptors: int) -> tuple[bytes, list[int]]:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             found += memoryview(data[: len(data) - len(data) % 4]).cast("i")
     return bytes(_ROOM[:size]), found
+
+
+def take(token: int) -> bool:
+    """Whether the call is ours now; not where its launcher has taken it back.
+
+    Raises OSError, ProtocolError for anything but an eventfd that does not block.
+    """
+    if not fcntl.fcntl(token, fcntl.F_GETFL) & os.O_NONBLOCK:
+        raise ProtocolError("its token may block")
+    try:
+        found = os.read(token, 8)
+    except BlockingIOError:
+        return False
+    if found != _ONE:
+        raise ProtocolError("its token is no eventfd of 1")
+    return True
 
 
 def parse_request(message: bytes) -> Request:

@@ -17,7 +17,7 @@ import time
 from cni import skel
 from cni.bundle import Bundle
 from cnid import protocol, report
-from cnid.caller import Caller, await_go, pass_signals
+from cnid.caller import Caller, pass_signals
 from cnid.protocol import ProtocolError
 from cnid.streams import Stdin, Stdout, lend_stderr
 from hostnet import netfilter
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from cnid.protocol import Request
     from cnid.report import Report
 
-GO_SECONDS = 2.0
-"""How long a launcher may think between ACCEPTED and GO; it takes microseconds."""
 _NETNS = "/proc/thread-self/ns/net"
 
 
@@ -89,9 +87,6 @@ class Worker:
             try:
                 request = protocol.parse_request(message)
                 stdin, stdout = self._adopt(request, descriptors[1:])
-                connection.send(protocol.ACCEPTED)
-                if not await_go(connection, GO_SECONDS):
-                    raise ProtocolError("the caller did not let the call begin")
             except (ProtocolError, OSError) as error:
                 self._leave()
                 _tell(connection, protocol.REFUSED)
@@ -113,20 +108,26 @@ class Worker:
         return report.of_call(request, stdin.seen, stdout.seen, status, seconds)
 
     def _adopt(self, request: Request, descriptors: list[int]) -> tuple[Stdin, Stdout]:
-        """Take on what is the caller's. Raises OSError, ProtocolError where it cannot be done."""
-        *streams, directory = descriptors
+        """Take on what is the caller's, and the call.
+
+        Raises OSError, ProtocolError where it cannot be done; the call is then the caller's still.
+        """
+        *streams, directory, token = descriptors
         try:
             for number, fd in enumerate(streams):
                 os.dup2(fd, number)
             os.fchdir(directory)
+            os.umask(request.umask)
+            netns = request.environ.get("CNI_NETNS")
+            if netns and protocol.identity(netns) != request.netns:
+                raise ProtocolError("CNI_NETNS is another file when the caller opens it")
+            lent = Stdin(), Stdout()
+            if not protocol.take(token):
+                raise ProtocolError("the caller has taken it back")
+            return lent
         finally:
             for fd in descriptors:
                 os.close(fd)
-        os.umask(request.umask)
-        netns = request.environ.get("CNI_NETNS")
-        if netns and protocol.identity(netns) != request.netns:
-            raise ProtocolError("CNI_NETNS is another file when the caller opens it")
-        return Stdin(), Stdout()
 
     def _leave(self) -> None:
         """Give up what belonged to the caller, and whatever a plugin may have left changed."""

@@ -37,11 +37,12 @@ def listen(path: Path, uid: int = 0) -> socket.socket:
     return listener
 
 
-def accept(listener: socket.socket) -> tuple[socket.socket, Request]:
-    """The next connection and its request, whose descriptors are closed."""
+def accept(listener: socket.socket, *, take: bool = False) -> tuple[socket.socket, Request]:
+    """The next connection and its request, whose descriptors are closed. take: also the call."""
     connection, _ = listener.accept()
     connection.settimeout(SECONDS)
     message, descriptors = protocol.receive(connection, protocol.DESCRIPTORS)
+    assert not take or protocol.take(descriptors[-1])
     for fd in descriptors:
         os.close(fd)
     return connection, protocol.parse_request(message)
@@ -68,18 +69,28 @@ def request(suite: Suite, command: str, netns: str = "", **fields: object) -> by
     return protocol.format_request(Request(**found))  # type: ignore[arg-type]  # as named above
 
 
-def send(connection: socket.socket, message: bytes, stdin: bytes = b"{}", count: int = 4) -> int:
-    """Send it with that many descriptors; gives one to read stdout and stderr from."""
+def send(
+    connection: socket.socket,
+    message: bytes,
+    stdin: bytes = b"{}",
+    count: int = protocol.DESCRIPTORS,
+    token: int = 1,
+) -> int:
+    """Send it with that many descriptors; gives one to read stdout and stderr from.
+
+    token: 0 for a call that has been taken back.
+    """
     reading, writing = os.pipe()
     given, taken = os.pipe()
     os.write(taken, stdin)
     os.close(taken)
     directory = os.open("/", os.O_PATH)
-    descriptors = [given, writing, writing, directory]
+    free = os.eventfd(token, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    descriptors = [given, writing, writing, directory, free]
     try:
         socket.send_fds(connection, [message], descriptors[:count])
     finally:
-        for fd in (given, writing, directory):
+        for fd in (given, writing, directory, free):
             os.close(fd)
     return reading
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cnid import protocol
 from tests.cnid import fake
 from tests.cnid.daemon import PLUGINS, SECONDS, Daemon, Suite, while_stopped
 from tests.kit.host import Host
@@ -65,6 +66,7 @@ def other_binaries(tmp_path: Path, compiled: Path, suite: Suite, request: Any) -
         os.link(compiled / request.param, suite.path / name)
 
 
+IMPATIENT_SECONDS = 0.2
 impatient = pytest.mark.parametrize("other_binaries", ["impatient"], indirect=True)
 
 
@@ -76,7 +78,7 @@ def test_a_daemon_that_accepts_and_says_nothing(
         running = suite.start("ADD", CONFIG, container)
         connection, _ = fake.accept(listener)
         with connection:
-            assert connection.recv(16) == b"", "it has given up and never says GO"
+            assert connection.recv(16) == b"", "it has given up"
         assert running.answer().code == 0
     assert suite.cold_runs() == COLD
 
@@ -92,8 +94,10 @@ def test_a_daemon_whose_queue_is_full(
     assert suite.cold_runs() == COLD
 
 
-@pytest.mark.parametrize("answer", [b"", b"R", b"X", b"D\0"])
-def test_a_daemon_that_does_not_accept(answer: bytes, suite: Suite, container: Namespace) -> None:
+@pytest.mark.parametrize("answer", [b"", b"R", b"X", b"D"])
+def test_a_daemon_that_does_not_take_the_call(
+    answer: bytes, suite: Suite, container: Namespace
+) -> None:
     with fake.listen(suite.socket) as listener:
         running = suite.start("ADD", CONFIG, container)
         connection, request = fake.accept(listener)
@@ -105,16 +109,36 @@ def test_a_daemon_that_does_not_accept(answer: bytes, suite: Suite, container: N
     assert suite.cold_runs() == COLD
 
 
-def test_a_worker_that_is_tired_of_waiting_for_go(suite: Suite, container: Namespace) -> None:
+@impatient
+def test_a_call_that_takes_longer_than_a_daemon_may_be_silent(
+    other_binaries: None, suite: Suite, container: Namespace
+) -> None:
     with fake.listen(suite.socket) as listener:
         running = suite.start("ADD", CONFIG, container)
-        connection, _ = fake.accept(listener)
+        connection, _ = fake.accept(listener, take=True)
         with connection:
-            connection.send(b"A")
-            assert select.select([connection], [], [], SECONDS)[0]
-            connection.send(b"R")  # and GO is left unread
-        assert running.answer().code == 0
-    assert suite.cold_runs() == COLD
+            assert select.select([connection], [], [], 3 * IMPATIENT_SECONDS)[0] == []
+            connection.send(b"D\x07")
+        assert running.answer() == (7, b"", b"")
+    assert suite.cold_runs() == []
+
+
+def test_a_signal_before_anybody_has_taken_the_call(suite: Suite, container: Namespace) -> None:
+    """Nobody ever will: it dies, as of any signal."""
+    with fake.listen(suite.socket) as listener:
+        running = suite.start("ADD", CONFIG, container)
+        connection, _ = listener.accept()
+        with connection:
+            message, descriptors = protocol.receive(connection, protocol.DESCRIPTORS)
+            assert message
+            running.process.send_signal(signal.SIGTERM)
+            running.process.wait(SECONDS)
+            assert not protocol.take(descriptors[-1])
+            for fd in descriptors:
+                os.close(fd)
+    assert running.process.returncode == -signal.SIGTERM
+    running.answer()
+    assert suite.cold_runs() == []
 
 
 def test_a_daemon_of_another_user(suite: Suite, container: Namespace) -> None:
@@ -127,16 +151,14 @@ def test_a_daemon_of_another_user(suite: Suite, container: Namespace) -> None:
 
 
 @pytest.mark.parametrize(("command", "remedy"), [("ADD", "call DEL, then"), ("DEL", "call it")])
-def test_a_daemon_that_dies_after_go(
+def test_a_daemon_that_dies_with_the_call(
     command: str, remedy: str, suite: Suite, container: Namespace
 ) -> None:
     """One error that says what to do, and nothing run twice."""
     with fake.listen(suite.socket) as listener:
         running = suite.start(command, CONFIG, container)
-        connection, _ = fake.accept(listener)
-        with connection:
-            connection.send(b"A")
-            assert connection.recv(16) == b"G"
+        connection, _ = fake.accept(listener, take=True)
+        connection.close()
         answer = running.answer()
     assert answer.code == 11
     assert answer.stderr == b""
@@ -150,10 +172,8 @@ def test_a_signal_that_crosses_the_answer(number: int, suite: Suite, container: 
     """The daemon closes with the signal unread, which resets the connection: the answer counts."""
     with fake.listen(suite.socket) as listener:
         running = suite.start("ADD", CONFIG, container)
-        connection, _ = fake.accept(listener)
+        connection, _ = fake.accept(listener, take=True)
         with connection:
-            connection.send(b"A")
-            assert connection.recv(16) == b"G"
             running.process.send_signal(number)
             assert select.select([connection], [], [], SECONDS)[0]
             assert connection.recv(16, socket.MSG_PEEK) == bytes([ord("T"), number])

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from cnid import protocol
 from cnid.protocol import LONGEST
 from tests.cnid import fake
 from tests.cnid.daemon import (
@@ -76,17 +75,17 @@ def _bad(suite: Suite) -> list[tuple[bytes, int, str]]:
     good = fake.request(suite, "STATUS")
     return [
         (b"\0", 0, "it is not a request"),
-        (b"GET / HTTP/1.1\r\n\r\n", 4, "it is not a request"),
-        (os.urandom(1000), 4, "it is not a request"),
-        (good[:20], 4, "it is not a request"),
-        (good[:-1], 4, "the request is cut off"),
-        (good[:44], 4, "the request is cut off"),
-        (good[:44] + b"\0", 4, "the request names no plugin"),
-        (good[:44] + b"loopback\0", 4, "the request names no plugin"),
-        (good, 0, "0 descriptors came with it, expected 4"),
-        (good, 3, "3 descriptors came with it, expected 4"),
-        (good.ljust(LONGEST + 1, b"\0"), 4, "the request is too long"),
-        (fake.request(suite, "STATUS", plugin="../x"), 4, "there is no plugin '../x'"),
+        (b"GET / HTTP/1.1\r\n\r\n", 5, "it is not a request"),
+        (os.urandom(1000), 5, "it is not a request"),
+        (good[:20], 5, "it is not a request"),
+        (good[:-1], 5, "the request is cut off"),
+        (good[:44], 5, "the request is cut off"),
+        (good[:44] + b"\0", 5, "the request names no plugin"),
+        (good[:44] + b"loopback\0", 5, "the request names no plugin"),
+        (good, 0, "0 descriptors came with it, expected 5"),
+        (good, 3, "3 descriptors came with it, expected 5"),
+        (good.ljust(LONGEST + 1, b"\0"), 5, "the request is too long"),
+        (fake.request(suite, "STATUS", plugin="../x"), 5, "there is no plugin '../x'"),
     ]
 
 
@@ -106,44 +105,46 @@ def test_garbage_is_refused(suite: Suite, daemon: Daemon) -> None:
 def test_a_working_directory_that_is_none(suite: Suite, daemon: Daemon) -> None:
     with fake.connect(suite) as connection, open("/dev/null") as null:
         message = fake.request(suite, "STATUS")
-        socket.send_fds(connection, [message], [null.fileno()] * 4)
+        socket.send_fds(connection, [message], [null.fileno()] * 5)
         assert connection.recv(16) == b"R"
     assert "Not a directory" in _one("dropped", daemon)["why"]
     assert _serves(suite, daemon)
 
 
-def test_a_client_that_leaves_before_go(suite: Suite, daemon: Daemon) -> None:
+def test_a_client_that_takes_its_call_back(suite: Suite, daemon: Daemon) -> None:
     """Nothing of it, however far it came."""
     with fake.connect(suite):
         pass
     with fake.connect(suite) as connection:
-        os.close(fake.send(connection, fake.request(suite, "STATUS")))
-    with fake.connect(suite) as connection:
-        output = fake.send(connection, fake.request(suite, "STATUS"))
-        assert connection.recv(16) == b"A"
+        output = fake.send(connection, fake.request(suite, "STATUS"), token=0)
+        assert connection.recv(16) == b"R"
+        assert connection.recv(16) == b""
     assert fake.read_all(output) == b""
-    daemon.wait_for(lambda line: line["msg"] == "dropped", 2)
+    assert _one("dropped", daemon)["why"] == "the caller has taken it back"
     assert daemon.status()["calls"] == []
     assert _serves(suite, daemon)
 
 
-def test_a_client_that_says_something_else_than_go(suite: Suite, daemon: Daemon) -> None:
-    with fake.connect(suite) as connection:
-        output = fake.send(connection, fake.request(suite, "STATUS"))
-        assert connection.recv(16) == b"A"
-        connection.send(b"T\x0f")
+@pytest.mark.parametrize(
+    ("what", "flags", "why"),
+    [
+        ("/dev/null", os.O_RDONLY, "its token may block"),
+        ("/dev/zero", os.O_RDONLY | os.O_NONBLOCK, "its token is no eventfd of 1"),
+        ("/", os.O_PATH, "its token may block"),
+    ],
+)
+def test_a_token_that_is_none(
+    what: str, flags: int, why: str, suite: Suite, daemon: Daemon
+) -> None:
+    with fake.connect(suite) as connection, open("/dev/null") as null:
+        streams = [os.dup(null.fileno()) for _ in range(3)]
+        streams += [os.open("/", os.O_PATH), os.open(what, flags)]
+        socket.send_fds(connection, [fake.request(suite, "STATUS")], streams)
+        for fd in streams:
+            os.close(fd)
         assert connection.recv(16) == b"R"
-    assert fake.read_all(output) == b""
-
-
-def test_a_client_that_never_says_go(suite: Suite, daemon: Daemon) -> None:
-    """It is told, so that it runs cold if it wakes up after all."""
-    with fake.connect(suite) as connection:
-        output = fake.send(connection, fake.request(suite, "STATUS"))
-        assert connection.recv(16) == b"A"
-        assert connection.recv(16) == b"R"
-        assert connection.recv(16) == b""
-    assert fake.read_all(output) == b""
+    assert why in _one("dropped", daemon)["why"]
+    assert _serves(suite, daemon)
 
 
 def test_a_thousand_connections_at_once(suite: Suite, daemon: Daemon, many_files: None) -> None:
@@ -305,7 +306,7 @@ def test_a_launcher_that_is_killed_has_its_call_undone(
     assert [line["code"] for line in daemon.calls(2)] == [11, 11]
 
 
-def test_a_client_that_leaves_after_go(
+def test_a_client_that_leaves_during_its_call(
     suite: Suite, daemon: Daemon, gate: Gate, container: Namespace
 ) -> None:
     environ = suite.environ("ADD", str(container))
@@ -313,8 +314,6 @@ def test_a_client_that_leaves_after_go(
     with fake.connect(suite) as connection:
         message = fake.request(suite, "ADD", str(container), **fields)
         output = fake.send(connection, message, json.dumps(_attach(gate)).encode())
-        assert connection.recv(16) == b"A"
-        connection.send(b"G")
         assert gate.arrivals(1) == ["c1"]
         assert _attached(gate) == {"c1"}
     assert "was ended by SIGTERM" in fake.read_all(output).decode()
@@ -322,17 +321,20 @@ def test_a_client_that_leaves_after_go(
     assert _serves(suite, daemon)
 
 
-def test_a_wish_to_stop_that_comes_with_go(suite: Suite, gate: Gate, container: Namespace) -> None:
+@pytest.mark.parametrize(("said", "signal_name"), [(b"T\x02", "SIGINT"), (b"", "SIGTERM")])
+def test_a_wish_to_stop_that_comes_before_the_call_begins(
+    said: bytes, signal_name: str, suite: Suite, gate: Gate, container: Namespace
+) -> None:
     """Before the kernel was asked to tell of it."""
     fields = {"plugin": "probe", "environ": suite.environ("ADD", str(container))}
     message = fake.request(suite, "ADD", str(container), **fields)
     with Daemon(suite, "--workers=1") as daemon, fake.connect(suite) as connection:
-        output = fake.send(connection, message, json.dumps(_attach(gate)).encode())
-        assert connection.recv(16) == b"A"
-        go, stop = partial(connection.send, b"G"), partial(connection.send, b"T\x02")
-        while_stopped(daemon.pids[0], go, stop)
-        assert connection.recv(16) == b"D\x01"
-        assert "was ended by SIGINT" in fake.read_all(output).decode()
+        output: list[int] = []
+        stdin = json.dumps(_attach(gate)).encode()
+        ask = partial(fake.send, connection, message, stdin)
+        stop = partial(connection.send, said) if said else connection.close
+        while_stopped(daemon.pids[0], lambda: output.append(ask()), stop)
+        assert f"was ended by {signal_name}" in fake.read_all(*output).decode()
     assert _attached(gate) == set()
 
 
@@ -500,9 +502,9 @@ def test_a_call_for_a_worker_that_has_just_died(suite: Suite) -> None:
             wait_until(lambda: state(daemon.pids[0]) == "Z")
 
         while_stopped(daemon.process.pid, ask, kill)
-        assert connection.recv(16) in (b"R", b"A")  # A where its death was noticed first
+        assert connection.recv(16) in (b"R", b"D\x01")  # D where its death was noticed first
         connection.close()
-        assert fake.read_all(*output) == b""
+        fake.read_all(*output)
         assert _serves(suite, daemon)
 
 
@@ -551,10 +553,11 @@ def test_calls_wait_for_a_worker_longer_than_for_a_word(
             assert connection.recv(16) == b"W"
             assert connection.recv(16) == b"W"
             gate.open()
-            assert connection.recv(16) == b"A"
+            while connection.recv(16) == b"W":
+                pass
         os.close(output)
         assert [first.answer().code, second.answer().code] == [0, 0]
-        assert len(daemon.calls(2)) == 2
+        assert len(daemon.calls(3)) == 3
     assert suite.cold_runs() == []
 
 
@@ -665,22 +668,20 @@ def test_no_descriptor_leaks_over_500_calls(suite: Suite, container: Namespace) 
         fake.request(suite, "STATUS")[:-1],
     ]
 
-    def ask(message: bytes, go: bool) -> None:
+    def ask(message: bytes, token: int) -> None:
         with fake.connect(suite) as connection:
-            output = fake.send(connection, message, stdin)
-            if connection.recv(16) == protocol.ACCEPTED and go:
-                connection.send(b"G")
-                assert connection.recv(16)[:1] == b"D"
+            output = fake.send(connection, message, stdin, token=token)
+            assert connection.recv(16)[:1] in (b"D", b"R")
         fake.read_all(output)
 
     with Daemon(suite, "--workers=1") as daemon:
         pids = daemon.processes()
         for message in messages:
-            ask(message, True)
+            ask(message, 1)
         before = [_descriptors(pid) for pid in pids]
         for number in range(500):
-            ask(messages[number % 4], number % 7 > 0)
-        ask(messages[0], True)
+            ask(messages[number % 4], int(number % 7 > 0))
+        ask(messages[0], 1)
         assert sum(row["calls"] for row in daemon.status()["calls"]) > 300
         wait_until(lambda: [_descriptors(pid) for pid in pids] <= before)
 
