@@ -23,19 +23,28 @@ else:
 
     def record(cls):  # noqa: D103 - said above
         names = tuple(cls.__annotations__)
+        count = len(names)
         defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
 
         def init(self, *args, **kwargs):
-            if len(args) > len(names):
-                raise TypeError(f"{cls.__name__} has {len(names)} fields, {len(args)} were given")
+            # A call makes dozens of records, so this is as short as it can be where all is well.
+            fields = self.__dict__
+            fields.update(defaults)
+            fields.update(zip(names, args, strict=False))
+            fields.update(kwargs)
+            given = len(args)
+            if len(fields) != count or given > count or (given and kwargs):
+                complain(fields, given, kwargs)
+
+        def complain(fields, given, kwargs):
+            if given > count:
+                raise TypeError(f"{cls.__name__} has {count} fields, {given} were given")
             for name in kwargs:
-                if name not in names[len(args) :]:
+                if name not in names[given:]:
                     raise TypeError(f"{cls.__name__} got an unexpected or repeated {name!r}")
-            given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-            missing = [name for name in names if name not in given]
+            missing = [name for name in names if name not in fields]
             if missing:
                 raise TypeError(f"{cls.__name__} misses {', '.join(missing)}")
-            self.__dict__.update((name, given[name]) for name in names)
 
         cls.__match_args__ = names
         cls.__init__ = init
@@ -55,10 +64,10 @@ else:
         return self.__dict__ == other.__dict__
 
     def _hash(self):
-        return hash((type(self), *self.__dict__.values()))
+        return hash((type(self), *(self.__dict__[name] for name in self.__match_args__)))
 
     def _repr(self):
-        fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        fields = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self.__match_args__)
         return f"{type(self).__name__}({fields})"
 
 

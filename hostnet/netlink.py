@@ -163,8 +163,21 @@ def nested(kind: int, *attrs: bytes) -> bytes:
 
 
 def parse(buf: bytes, offset: int = 0) -> dict[int, bytes]:
-    """The attributes from `offset` on, by type without flags; of equal types the last one wins."""
-    return dict(parse_list(buf, offset))
+    """The attributes from `offset` on, by type without flags; of equal types the last one wins.
+
+    The same loop as in `parse_list`, for it is where a third of an ADD's time in Python goes.
+    Raises ValueError where a length does not fit.
+    """
+    found: dict[int, bytes] = {}
+    end = len(buf)
+    unpack = _ATTR.unpack_from
+    while offset + 4 <= end:
+        size, kind = unpack(buf, offset)
+        if size < 4 or offset + size > end:
+            raise _misfit(size, offset, end)
+        found[kind & NLA_TYPE_MASK] = buf[offset + 4 : offset + size]
+        offset += (size + 3) & ~3
+    return found
 
 
 def parse_list(buf: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
@@ -178,10 +191,14 @@ def parse_list(buf: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
     while offset + 4 <= end:
         size, kind = unpack(buf, offset)
         if size < 4 or offset + size > end:
-            raise ValueError(f"netlink attribute of {size} bytes at {offset} of {end}")
+            raise _misfit(size, offset, end)
         found.append((kind & NLA_TYPE_MASK, buf[offset + 4 : offset + size]))
         offset += (size + 3) & ~3
     return found
+
+
+def _misfit(size: int, offset: int, end: int) -> ValueError:
+    return ValueError(f"netlink attribute of {size} bytes at {offset} of {end}")
 
 
 def to_str(data: bytes) -> str:
