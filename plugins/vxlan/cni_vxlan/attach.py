@@ -1,0 +1,96 @@
+"""ADD: make the overlay stand on this host, then attach the container to its bridge.
+
+Both under one undo stack: what fails later takes back the attachment, and then of the overlay what
+this ADD made and nobody else uses. A segment's device and bridge go with the last container, so
+they are looked at once more when this one hangs on the bridge, and DEL no longer takes them away.
+"""
+
+from __future__ import annotations
+
+from cni.record import replace
+from cni.result import Interface
+from cni_vxlan import detach, identity, segment, stand, terms
+from cni_vxlan.config import read
+from cni_vxlan.peers import Flannel
+from hostnet import link
+from hostnet.lock import NamespaceLock
+from hostnet.netlink import Netlink
+from hostnet.undo import Undo
+from wiring import attach, veth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+    from cni_vxlan.config import Config
+    from cni_vxlan.stand import Standing
+    from cni_vxlan.terms import Terms
+
+_INNER = 2
+"""Where the container's interface stands in the result: bridge, host veth, container, …"""
+
+
+def add(call: Call) -> Result:
+    """Attach the container to the overlay.
+
+    Raises CniError (config, IPAM, something in the way, etcd) or OSError (the kernel refused), and
+    has then left nothing behind but, with etcd, this host's own place there.
+    """
+    config = read(call)
+    with Netlink() as nl, Undo() as undo:
+        if isinstance(config.overlay.peers, Flannel):
+            return _add_to_flannel(nl, call, config, config.overlay.peers, undo)
+        # What cannot be read is refused now. The MTU is not known yet, and decides nothing here.
+        plain = terms.of(call, config, 0, ())
+        standing = stand.make(nl, config.overlay, plain.bridged, undo)
+        subnets = standing.stance.wanted.subnets
+        agreed = terms.of(call, config, standing.device.mtu, subnets)
+        result = _attach(agreed, undo)
+        if config.overlay.mode == "l2":
+            standing = _look_again(nl, config, agreed, standing, undo)
+        if config.overlay.peers.engine == "evpn":
+            _introduce(nl, call, standing, result)
+        made = standing.device
+        shown = Interface(made.name, mac=made.mac, mtu=made.mtu)
+        # After those of the container, which others find by their order.
+        return replace(result, interfaces=(*result.interfaces, shown))
+
+
+def _add_to_flannel(
+    nl: Netlink, call: Call, config: Config, flannel: Flannel, undo: Undo
+) -> Result:
+    """flanneld makes the device and tells it the peers."""
+    agreed = terms.of_flannel(nl, call, config, flannel)
+    with NamespaceLock():
+        segment.ensure(nl, call.network, agreed.bridged, undo)
+    return attach.add(agreed.call, agreed.bridged)
+
+
+def _attach(agreed: Terms, undo: Undo) -> Result:
+    result = attach.add(agreed.call, agreed.bridged)
+    undo.push(detach.take_back, agreed.call.as_delete(), agreed.bridged.ipam)
+    return result
+
+
+def _look_again(
+    nl: Netlink, config: Config, agreed: Terms, before: Standing, undo: Undo
+) -> Standing:
+    """A segment as it is now that the container is on its bridge, made anew if it had gone."""
+    network, overlay = config.overlay.network, config.overlay
+    with NamespaceLock():
+        on = link.get(nl, overlay.bridge)
+        if on.index != before.bridge.index and not on.alias:
+            # The network's own bridge had gone too, and attaching has made it anew.
+            link.change(nl, on.index, alias=identity.alias(network))
+        made = link.find(nl, overlay.device)
+    if made is not None and made.index == before.device.index and made.master == on.index:
+        return before
+    return stand.make(nl, overlay, agreed.bridged, undo)
+
+
+def _introduce(nl: Netlink, call: Call, standing: Standing, result: Result) -> None:
+    """Let FRR know the container's MAC and addresses."""
+    port = link.get(nl, veth.host_veth(call.owner))
+    mac = result.interfaces[_INNER].mac
+    addresses = [one.address for one in result.ips]
+    segment.introduce(nl, standing.bridge, port.index, mac, addresses)

@@ -1,0 +1,84 @@
+"""CHECK: the attachment as `bridge` checks it, and the overlay as far as it is this host's.
+
+Whether the other hosts can be reached is not looked at: their death is not a defect of this
+container. STATUS tells whether the peers are up to date.
+"""
+
+from __future__ import annotations
+
+from cni.errors import CHECK_FAILED, CniError
+from cni_vxlan import device, engines, segment, terms
+from cni_vxlan.config import read
+from cni_vxlan.peers import Flannel
+from hostnet import link, vtepguard
+from hostnet.netfilter import Netfilter
+from hostnet.netlink import Netlink
+from wiring import check as checks
+from wiring import veth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.call import Call
+    from cni_vxlan.engines import Stance
+    from cni_vxlan.overlay import Overlay
+    from hostnet.link import Link
+
+
+def check(call: Call) -> None:
+    """Raise CniError(CHECK_FAILED) naming each deviation; the IPAM plugin checks its own first."""
+    config = read(call)
+    with Netlink() as nl:
+        if isinstance(config.overlay.peers, Flannel):
+            agreed = terms.of_flannel(nl, call, config, config.overlay.peers)
+            checks.check(agreed.call, agreed.bridged)
+            return
+        found = device.find(nl, config.overlay)
+        if found is None:
+            raise CniError(
+                CHECK_FAILED,
+                f"device {config.overlay.device} does not exist: no other host can be reached",
+            )
+        stance = engines.take(nl, config.overlay, found, may_join=False)
+        mtu = min(stance.wanted.mtu, found[0].mtu)
+        agreed = terms.of(call, config, mtu, stance.wanted.subnets)
+        problems = checks.problems(agreed.call, agreed.bridged)
+        problems += _overlay_problems(nl, call, stance, found[0])
+    checks.require_none(problems)
+
+
+def _overlay_problems(nl: Netlink, call: Call, stance: Stance, found: Link) -> Iterator[str]:
+    overlay = stance.wanted.overlay
+    yield from device.problems(nl, stance.wanted, found)
+    yield from _guard_problems(stance)
+    on = link.find(nl, overlay.bridge)
+    if overlay.mode != "l2" or on is None:
+        return
+    if found.master != on.index:
+        yield f"device {found.name} is not a port of bridge {on.name}"
+        return
+    yield from segment.switch_problems(overlay, found)
+    port = link.find(nl, veth.host_veth(call.owner))
+    result = call.prev_result
+    if overlay.peers.engine != "evpn" or port is None or result is None:
+        return
+    mac = next((one.mac for one in result.interfaces if one.sandbox), "")
+    addresses = [one.address for one in result.ips]
+    yield from segment.introduction_problems(nl, on, port.index, mac, addresses)
+
+
+def _guard_problems(stance: Stance) -> list[str]:
+    overlay, underlay = stance.wanted.overlay, stance.wanted.site.arrives_by
+    with Netfilter.open() as nl:
+        if stance.known:
+            peers = [peer.address for peer in stance.peers or ()] if stance.closed else None
+            return vtepguard.problems(nl, overlay.port, overlay.vni, peers=peers, underlay=underlay)
+        return _unguarded(nl, overlay)
+
+
+def _unguarded(nl: Netlink, overlay: Overlay) -> list[str]:
+    """With etcd, the peers are the watcher's affair; that there is a guard is not."""
+    if (overlay.port, overlay.vni) in vtepguard.registered(nl):
+        return []
+    return [f"VNI {overlay.vni} on UDP port {overlay.port} is open to everybody"]

@@ -1,0 +1,278 @@
+"""The overlay's VXLAN device: made once, compared by every ADD, never made anew under containers.
+
+Its alias says whose it is and, in mode l3, which subnets it stands for; all else is compared with
+what the kernel says. What can change in place does (the VTEP's address, the MTU, what is missing);
+of the rest, a difference is mended by a new device as long as nothing is attached, and is an error
+from then on. Everything here runs under the lock of the host's namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import ip_interface
+
+from cni.errors import IN_THE_WAY, CniError
+from cni.record import record
+from cni_vxlan import identity, occupant
+from hostnet import address, link, netfilter, offload, sysctl, vtepguard, vxlan
+from hostnet.lock import NamespaceLock
+from hostnet.netlink import NetlinkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.ip import Address, Interface, Network
+    from cni_vxlan.overlay import Overlay
+    from cni_vxlan.site import Site
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from hostnet.undo import Undo
+
+_MULTICAST_TTL = 64
+"""The kernel's default of 1 ends at the first router, also for what the group is not needed for."""
+
+
+@record
+class Wanted:
+    """What the device is to be.
+
+    mac: of the VTEP. mtu: bytes. group: of multicast. learning: whether it learns who is where.
+    subnets: this host's, in mode l3.
+    """
+
+    overlay: Overlay
+    site: Site
+    mac: str
+    mtu: int
+    group: Address | None = None
+    learning: bool = False
+    subnets: tuple[Network, ...] = ()
+
+    @property
+    def alias(self) -> str:
+        """Its mark."""
+        return identity.alias(self.overlay.network, self.subnets)
+
+    @property
+    def addresses(self) -> tuple[Interface, ...]:
+        """Its own: what the other hosts' routes to the subnets go by."""
+        return tuple(ip_interface((one.network_address, one.max_prefixlen)) for one in self.subnets)
+
+
+def find(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
+    """The overlay's device and its mark; None where the name is free.
+
+    Raises CniError(IN_THE_WAY) for a device of this name that is not this network's.
+    """
+    found = link.find(nl, overlay.device)
+    if found is None:
+        return None
+    mark = identity.read_alias(found.alias)
+    if found.kind != "vxlan" or mark is None:
+        raise CniError(
+            IN_THE_WAY,
+            f'key "vni": found {overlay.vni}, and interface {found.name}, '
+            f"{found.kind or 'a physical interface'}, is not of this plugin: choose another VNI on "
+            f"every host, or remove it (ip link delete {found.name})",
+        )
+    if not mark.is_of(overlay.network):
+        raise CniError(
+            IN_THE_WAY,
+            f'key "vni": found {overlay.vni} in network "{overlay.network}", and device '
+            f'{found.name} is of network "{mark.name}": give each network a VNI of its own',
+        )
+    return found, mark
+
+
+def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
+    """The device as it is wanted, down where it is new. found: as `find` gives it.
+
+    Raises CniError(IN_THE_WAY) where it differs under containers, or another device has the VNI.
+    """
+    if found is not None:
+        differences = list(_fixed(nl, wanted, found))
+        if not differences:
+            return _adjust(nl, wanted, found)
+        ports = attached(nl, wanted.overlay, found)
+        if ports:
+            raise CniError(
+                IN_THE_WAY,
+                f"device {found.name} {'; '.join(differences)}, and is not made anew under "
+                f"containers ({', '.join(ports[:5])}): take the config back, or remove them first",
+            )
+        remove(nl, found)
+    made = undo.step(lambda: _create(nl, wanted), lambda made: _remove_unused(nl, wanted, made))
+    _quiet(made.name, bridged=wanted.overlay.mode == "l2")
+    for one in wanted.addresses:
+        address.add(nl, made.index, one, nodad=True)
+    return made
+
+
+def bring_up(nl: Netlink, wanted: Wanted, found: Link) -> None:
+    """Set it up. Raises CniError(IN_THE_WAY) where somebody else has the port."""
+    try:
+        link.set_up(nl, found.index)
+    except NetlinkError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        port = wanted.overlay.port
+        raise port_taken(port, occupant.anybody(nl, port, found.name)) from error
+
+
+def port_taken(port: int, holder: str) -> CniError:
+    """The error for a UDP port that somebody has. holder: who, in words."""
+    return CniError(
+        IN_THE_WAY,
+        f'key "port": found {port}, which {holder} has: stop that, or choose another port on every '
+        "host",
+    )
+
+
+def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
+    """What hangs on the network's bridges besides the device itself."""
+    names = []
+    for bridge in link.dump(nl, kind="bridge"):
+        mark = identity.read_alias(bridge.alias)
+        ours = mark is not None and mark.is_of(overlay.network)
+        if ours or found.master == bridge.index or bridge.name == overlay.bridge:
+            ports = link.dump(nl, master=bridge.index)
+            names += [port.name for port in ports if port.index != found.index]
+    return names
+
+
+def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
+    """What `ensure` would change, in words. For CHECK."""
+    name = found.name
+    yield from (f"device {name} {one}" for one in _fixed(nl, wanted, found))
+    if not found.up:
+        yield f"device {name} is down"
+    local = vxlan.Vxlan(found).local
+    if local != wanted.site.local:
+        yield f"device {name} sends from {local}, expected {wanted.site.local}"
+    if found.mtu != wanted.mtu:
+        yield f"device {name} has the MTU {found.mtu}, expected {wanted.mtu}"
+    if found.mac != wanted.mac:
+        yield f"device {name} has the MAC {found.mac}, expected {wanted.mac}"
+    there = {one.interface for one in address.dump(nl, index=found.index)}
+    for missing in wanted.addresses:
+        if missing not in there:
+            yield f"device {name} lacks its address {missing}"
+    if not wanted.overlay.checksum_offload and offload.tx_checksum(nl, name):
+        yield f"device {name} has its checksum offload on, and txChecksumOffload is false"
+
+
+def _fixed(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
+    """What differs and cannot change in place, in words that follow the device's name."""
+    settings = vxlan.Vxlan(found)
+    overlay, site = wanted.overlay, wanted.site
+    mark = identity.read_alias(found.alias)
+    subnets = mark.subnets if mark is not None else ()
+    for what, is_so, expected in (
+        ("the VNI", settings.vni, overlay.vni),
+        ("the UDP port", settings.port, overlay.port),
+        ("the group", settings.group, wanted.group),
+        ("an underlay of IPv", settings.version, site.local.version),
+        ("learning", settings.learning, wanted.learning),
+    ):
+        if is_so != expected:
+            yield f"has {what} {is_so}, expected {expected}"
+    if settings.underlay != site.underlay.index:
+        yield f"runs over {_named(nl, settings.underlay)}, expected {site.underlay.name}"
+    if subnets != wanted.subnets:
+        yield f"stands for {_listed(subnets)}, expected {_listed(wanted.subnets)}"
+
+
+def _named(nl: Netlink, index: int) -> str:
+    try:
+        return link.by_index(nl, index).name
+    except NetlinkError:
+        return "no device"
+
+
+def _listed(subnets: tuple[Network, ...]) -> str:
+    return ", ".join(map(str, subnets)) or "no subnet (mode l2)"
+
+
+def _adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
+    """Change in place what can change. The kernel keeps the device's entries meanwhile."""
+    if vxlan.Vxlan(found).local != wanted.site.local:
+        vxlan.set_local(nl, found.index, wanted.site.local)
+    mac = wanted.mac if found.mac != wanted.mac else ""
+    mtu = wanted.mtu if found.mtu != wanted.mtu else 0
+    if mac or mtu:
+        link.change(nl, found.index, mac=mac, mtu=mtu)
+    if wanted.addresses:
+        there = {one.interface for one in address.dump(nl, index=found.index)}
+        for one in wanted.addresses:
+            if one not in there:
+                address.add(nl, found.index, one, nodad=True, replace=True)
+    _set_offload(nl, wanted, found.name)
+    return link.by_index(nl, found.index) if mac or mtu else found
+
+
+def _create(nl: Netlink, wanted: Wanted) -> Link:
+    overlay, site = wanted.overlay, wanted.site
+    try:
+        made = vxlan.create(
+            nl,
+            overlay.device,
+            overlay.vni,
+            underlay=site.underlay.index,
+            local=site.local,
+            group=wanted.group,
+            port=overlay.port,
+            learning=wanted.learning,
+            ttl=_MULTICAST_TTL if wanted.group is not None else 0,
+            mac=wanted.mac,
+            mtu=wanted.mtu,
+            alias=wanted.alias,
+        )
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        other = vxlan.find(nl, overlay.vni, overlay.port, site.local.version)
+        if other is None:
+            raise
+        raise CniError(
+            IN_THE_WAY,
+            f'key "vni": found {overlay.vni}, which device {other.name}{_whose(other)} has on UDP '
+            f"port {overlay.port}: give each network a VNI of its own, or remove the device (ip "
+            f"link delete {other.name})",
+        ) from error
+    _set_offload(nl, wanted, made.name)
+    return made
+
+
+def _whose(other: Link) -> str:
+    mark = identity.read_alias(other.alias)
+    return f' of network "{mark.name}"' if mark is not None else ""
+
+
+def _set_offload(nl: Netlink, wanted: Wanted, name: str) -> None:
+    """Off where the config says so; it is on from birth."""
+    if not wanted.overlay.checksum_offload and offload.tx_checksum(nl, name):
+        offload.set_tx_checksum(nl, name, False)
+
+
+def _quiet(name: str, *, bridged: bool) -> None:
+    """Let a new device say nothing on the overlay by itself, nor listen to what others announce."""
+    switches = (("disable_ipv6", "1"),) if bridged else (("accept_ra", "0"), ("accept_dad", "0"))
+    for key, value in switches:
+        sysctl.ensure(sysctl.of_interface("ipv6", name, key), value, missing_ok=True)
+
+
+def remove(nl: Netlink, found: Link) -> None:
+    """Take the device away, and then the guard of its VNI."""
+    settings = vxlan.Vxlan(found)
+    link.delete(nl, found.index, missing_ok=True)
+    rules = netfilter.find()
+    if rules is not None:
+        with rules:
+            vtepguard.remove(rules, settings.port, settings.vni)
+
+
+def _remove_unused(nl: Netlink, wanted: Wanted, made: Link) -> None:
+    with NamespaceLock():
+        if not attached(nl, wanted.overlay, made):
+            remove(nl, made)

@@ -1,0 +1,141 @@
+"""What each engine makes of a config on this host: which device, whose subnets, which peers.
+
+Nothing in the kernel is changed here. etcd is asked only where the device is not there: a device
+remembers in its alias which subnets are this host's, so that its ADDs need no etcd, and none of
+them takes another subnet while the first is in use.
+"""
+
+from __future__ import annotations
+
+from cni.errors import IN_THE_WAY, CniError
+from cni.record import record, replace
+from cni_vxlan import device as devices
+from cni_vxlan import identity, layout, occupant, site
+from cni_vxlan.device import Wanted
+from cni_vxlan.peers import Etcd, Evpn, Multicast, Static
+from cni_vxlan.reconcile import Peer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni_vxlan.identity import Alias
+    from cni_vxlan.overlay import Overlay
+    from cni_vxlan.site import Site
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+
+
+@record
+class Stance:
+    """How this host takes part.
+
+    wanted: the device. peers: the other hosts; None where the engine tells the kernel itself.
+    closed: whether only the peers' packets are let in. known: False where `peers` were not asked
+    for, since the watcher has told the kernel already.
+    """
+
+    wanted: Wanted
+    peers: tuple[Peer, ...] | None
+    closed: bool
+    known: bool = True
+
+
+def take(
+    nl: Netlink, overlay: Overlay, found: tuple[Link, Alias] | None, *, may_join: bool = True
+) -> Stance:
+    """How this host takes part in the overlay.
+
+    found: the device, as `device.find` gives it. may_join: whether etcd may be asked, and this host
+    be entered there; else it is described as far as the device tells.
+    Raises CniError: INVALID_CONFIG where the config does not fit the host, TRY_AGAIN_LATER where
+    the underlay or etcd is down, IN_THE_WAY, NO_ADDRESS where etcd has no subnet left.
+    """
+    device = found[0] if found is not None else None
+    place = site.find(nl, overlay, device)
+    mtu = site.mtu(overlay, place)
+    if device is None:
+        _require_port(overlay)
+    # In a segment nobody computes the MAC: what the device was made with is right.
+    mac = device.mac if device is not None else _mac(overlay, str(place.local), place)
+    plain = Wanted(overlay, place, mac, mtu)
+    if isinstance(overlay.peers, Static):
+        return _static(plain, overlay.peers)
+    if isinstance(overlay.peers, Etcd):
+        return _etcd(nl, plain, overlay.peers, found, may_join=may_join)
+    if isinstance(overlay.peers, Multicast):
+        return Stance(replace(plain, group=overlay.peers.group, learning=True), None, closed=False)
+    assert isinstance(overlay.peers, Evpn)  # with flannel there is no device of ours
+    return Stance(plain, None, closed=False)
+
+
+def _mac(overlay: Overlay, node: str, place: Site) -> str:
+    return identity.vtep_mac(node, overlay.vni, place.local.version)
+
+
+def _require_port(overlay: Overlay) -> None:
+    """Refuse a port that a process has before anything is made. Raises CniError(IN_THE_WAY)."""
+    holder = occupant.process(overlay.port)
+    if holder:
+        raise devices.port_taken(overlay.port, holder)
+
+
+def _static(plain: Wanted, static: Static) -> Stance:
+    overlay, place = plain.overlay, plain.site
+    own = site.own_node(static, place)
+    others = [node for node in static.nodes if node is not own]
+    if overlay.mode == "l2":
+        peers = tuple(Peer(node.address) for node in others)
+        return Stance(replace(plain, learning=True), peers, closed=True)
+    wanted = replace(plain, mac=_mac(overlay, str(own.address), place), subnets=own.subnets)
+    peers = tuple(
+        Peer(node.address, _mac(overlay, str(node.address), place), node.subnets) for node in others
+    )
+    return Stance(wanted, peers, closed=True)
+
+
+def _etcd(
+    nl: Netlink,
+    plain: Wanted,
+    etcd: Etcd,
+    found: tuple[Link, Alias] | None,
+    *,
+    may_join: bool,
+) -> Stance:
+    overlay, place = plain.overlay, plain.site
+    mac = _mac(overlay, etcd.settings.node, place)
+    wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
+    cluster = layout.cluster(overlay, place.local.version)
+    if found is not None:
+        device, mark = found
+        wanted = replace(wanted, subnets=mark.subnets)
+        fits = not any(map(cluster.problem, mark.subnets))
+        right = device.mac == mac and fits and bool(mark.subnets) == (overlay.mode == "l3")
+        if right or not may_join:
+            return Stance(wanted, (), closed=True, known=False)
+        if device.mac != mac:
+            _refuse_other_name(nl, overlay, etcd, device)
+    elif not may_join:
+        return Stance(wanted, (), closed=True, known=False)
+    from cni_vxlan.registry import Registry
+
+    with etcd.settings.session() as connection:
+        registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
+        own = registry.join(etcd.settings.node, place.local, mac)
+        nodes, _, _ = registry.nodes()
+    peers = tuple(
+        Peer(one.address, one.mac if overlay.mode == "l3" else "", one.subnets)
+        for one in nodes
+        if one.name != own.name
+    )
+    return Stance(replace(wanted, subnets=own.subnets), peers, closed=True)
+
+
+def _refuse_other_name(nl: Netlink, overlay: Overlay, etcd: Etcd, device: Link) -> None:
+    """Its MAC follows from the node's name: under another one, the subnets are not the same."""
+    ports = devices.attached(nl, overlay, device)
+    if ports:
+        raise CniError(
+            IN_THE_WAY,
+            f'key "peers.node": found "{etcd.settings.node}", and device {device.name} was made '
+            "under another name or on an underlay of the other family, and has containers "
+            f"({', '.join(ports[:5])}): take that back, or remove them first",
+        )

@@ -1,0 +1,138 @@
+"""The overlay's bridge, and in mode l2 the device as its port.
+
+The bridge bears the network's mark where this plugin made it; one that was there before has none
+and is never removed. With EVPN, FRR advertises a container's addresses only where the bridge has a
+neighbour entry for each of them, so ADD makes these. They bear our mark (`proto 201`) and lead to a
+MAC that the bridge is told to have behind the container's port. That entry goes with the port, by
+whatever way the port goes; a neighbour whose MAC has none is a stale one.
+"""
+
+from __future__ import annotations
+
+from cni.errors import IN_THE_WAY, CniError
+from cni_vxlan import device, identity
+from cni_vxlan.reconcile import PROTOCOL
+from hostnet import bridge, bridge_fdb, link, neighbour
+from hostnet.lock import NamespaceLock
+from wiring import host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cni.ip import Interface
+    from cni_vxlan.overlay import Overlay
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from hostnet.undo import Undo
+    from wiring.bridged import Bridged
+
+
+def find(nl: Netlink, network: str, name: str) -> Link | None:
+    """The bridge of this name; None where the name is free.
+
+    Raises CniError(IN_THE_WAY) for something else, and for another network's bridge.
+    """
+    found = host.find_bridge(nl, name)
+    mark = identity.read_alias(found.alias) if found is not None else None
+    if mark is not None and not mark.is_of(network):
+        raise CniError(
+            IN_THE_WAY,
+            f'key "bridge": found "{name}", which is of network "{mark.name}": give network '
+            f'"{network}" a bridge of its own',
+        )
+    return found
+
+
+def ensure(nl: Netlink, network: str, wanted: Bridged, undo: Undo) -> Link:
+    """The bridge, made and marked where it is missing. Raises CniError(IN_THE_WAY)."""
+    found = find(nl, network, wanted.bridge)
+    if found is None:
+        found = host.ensure_bridge(nl, wanted, undo)
+        link.change(nl, found.index, alias=identity.alias(network))
+    return found
+
+
+def join(nl: Netlink, overlay: Overlay, made: Link, on: Link) -> None:
+    """Make the device a port of the bridge, set as its engine needs it.
+
+    Raises CniError(IN_THE_WAY) where the device of another network is a port already.
+    """
+    if made.master != on.index:
+        for other in link.dump(nl, master=on.index):
+            mark = identity.read_alias(other.alias)
+            if other.kind == "vxlan" and mark is not None and not mark.is_of(overlay.network):
+                raise CniError(
+                    IN_THE_WAY,
+                    f'key "bridge": found "{on.name}", on which network "{mark.name}" is already '
+                    f"by {other.name}: both would be one segment; give each a bridge of its own",
+                )
+        link.change(nl, made.index, master=on.index)
+        made = link.by_index(nl, made.index)
+    if list(switch_problems(overlay, made)):
+        link.change(nl, made.index, port=bridge.port(**_switches(overlay)))
+
+
+def switch_problems(overlay: Overlay, port: Link) -> Iterator[str]:
+    """What of the port's switches is not as its engine needs it, in words."""
+    present = bridge.switches(port)
+    for name, wanted in _switches(overlay).items():
+        if present.get(name) != wanted:
+            yield f"device {port.name} has {name} {'off' if wanted else 'on'} as a bridge port"
+
+
+def _switches(overlay: Overlay) -> dict[str, bool]:
+    """With EVPN, FRR says who is where, and requests are answered from what it says."""
+    told = overlay.peers.engine == "evpn"
+    return {"learning": not told, "neigh_suppress": told}
+
+
+def introduce(nl: Netlink, on: Link, port: int, mac: str, addresses: Iterable[Interface]) -> None:
+    """Let FRR know a container. port: the index of its port. mac: of its interface."""
+    bridge_fdb.add(nl, port, mac)
+    for one in addresses:
+        neighbour.add(nl, on.index, one.ip, mac, protocol=PROTOCOL, replace=True)
+
+
+def introduction_problems(
+    nl: Netlink, on: Link, port: int, mac: str, addresses: Iterable[Interface]
+) -> Iterator[str]:
+    """What of `introduce` is missing, in words."""
+    if bridge_fdb.static(bridge_fdb.dump(nl, on.index)).get(mac) != port:
+        yield f"bridge {on.name} has no static entry for {mac}"
+    there = {one.address: one.mac for one in neighbour.dump(nl, index=on.index, protocol=PROTOCOL)}
+    for one in addresses:
+        if there.get(one.ip) != mac:
+            yield f"bridge {on.name} has no neighbour entry for {one.ip} at {mac}"
+
+
+def forget(nl: Netlink, on: Link) -> None:
+    """Remove the neighbours of containers that are gone."""
+    there = neighbour.dump(nl, index=on.index, protocol=PROTOCOL)
+    if there:
+        known = bridge_fdb.static(bridge_fdb.dump(nl, on.index))
+        for one in there:
+            if one.mac not in known:
+                neighbour.delete(nl, on.index, one.address, missing_ok=True)
+
+
+def leave(nl: Netlink, network: str, vni: int) -> None:
+    """After a DEL: remove what no container of this host needs any more, under the lock.
+
+    With a segment's last container go its device, the guard, and the bridge if it is the network's
+    own. The device of mode l3, which other hosts' routes lead to, stays. vni: 0 where nobody knows
+    it.
+    """
+    found = link.find(nl, identity.device_name(vni)) if vni else None
+    mark = identity.read_alias(found.alias) if found is not None else None
+    if found is None or not found.master or mark is None or not mark.is_of(network):
+        return
+    with NamespaceLock():
+        on = link.by_index(nl, found.master)
+        forget(nl, on)
+        if any(port.index != found.index for port in link.dump(nl, master=on.index)):
+            return
+        device.remove(nl, found)
+        own = identity.read_alias(on.alias)
+        if own is not None and own.is_of(network):
+            link.delete(nl, on.index, missing_ok=True)

@@ -1,0 +1,98 @@
+"""Make the overlay stand on this host: device, guard, peers, bridge. The first half of an ADD.
+
+Whatever can be refused is refused before anything is made, and etcd is asked before the lock is
+taken, at which other plugins wait.
+"""
+
+from __future__ import annotations
+
+from cni.errors import IN_THE_WAY, TRY_AGAIN_LATER, CniError
+from cni.record import record, replace
+from cni.stderr import say
+from cni_vxlan import device, engines, segment
+from cni_vxlan.reconcile import reconcile
+from hostnet import link, vtepguard
+from hostnet.lock import NamespaceLock
+from hostnet.netfilter import Netfilter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni_vxlan.engines import Stance
+    from cni_vxlan.overlay import Overlay
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from hostnet.undo import Undo
+    from wiring.bridged import Bridged
+
+_ATTEMPTS = 20
+
+
+@record
+class Standing:
+    """What an attachment stands on. subnets are in `stance.wanted`."""
+
+    stance: Stance
+    device: Link
+    bridge: Link
+
+
+def make(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Standing:
+    """The overlay, made where it is missing, put right where it can be.
+
+    bridged: what the bridge is to be where it is made; its MTU is the device's.
+    Raises CniError as `engines.take` and `device.ensure` do.
+    """
+    for _ in range(_ATTEMPTS):
+        segment.find(nl, overlay.network, overlay.bridge)
+        stance = engines.take(nl, overlay, device.find(nl, overlay))
+        with NamespaceLock():
+            found = device.find(nl, overlay)
+            if found is not None or stance.known:
+                return _build(nl, stance, found[0] if found else None, bridged, undo)
+        # The last container's DEL took the device away since, and now etcd has to be asked.
+    raise CniError(TRY_AGAIN_LATER, f"device {overlay.device} comes and goes while ADD runs")
+
+
+def _build(
+    nl: Netlink, stance: Stance, found: Link | None, bridged: Bridged, undo: Undo
+) -> Standing:
+    """The part under the lock. The device comes up last, when the guard is there."""
+    wanted, overlay = stance.wanted, stance.wanted.overlay
+    on = segment.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
+    made = device.ensure(nl, wanted, found, undo)
+    if overlay.mode == "l2":
+        segment.join(nl, overlay, made, on)
+    if stance.known:
+        guard(stance)
+    if not made.up:
+        device.bring_up(nl, wanted, made)
+        made = link.by_index(nl, made.index)
+    if stance.known and stance.peers is not None:
+        _tell(nl, stance, made)
+    return Standing(stance, made, on)
+
+
+def guard(stance: Stance) -> None:
+    """Let the VTEPs' packets in and no others. Raises OSError."""
+    wanted = stance.wanted
+    peers = [peer.address for peer in stance.peers or ()] if stance.closed else None
+    with Netfilter.open() as nl:
+        vtepguard.ensure(
+            nl,
+            wanted.overlay.port,
+            wanted.overlay.vni,
+            peers=peers,
+            underlay=wanted.site.arrives_by,
+        )
+
+
+def _tell(nl: Netlink, stance: Stance, made: Link) -> None:
+    """Programme the peers. What somebody else's route keeps out is an error in a list of one's own;
+    one host's mistake in etcd must not keep the others' containers from starting."""
+    changes = reconcile(nl, made, stance.wanted.overlay.mode, stance.peers or ())
+    if not changes.problems:
+        return
+    text = "; ".join(changes.problems)
+    if stance.wanted.overlay.peers.engine == "static":
+        raise CniError(IN_THE_WAY, f"not all peers of {made.name} could be set: {text}")
+    say(f"vxlan: not all peers of {made.name} could be set: {text}\n")

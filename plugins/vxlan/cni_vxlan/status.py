@@ -1,0 +1,89 @@
+"""STATUS: whether an ADD could succeed now, and whether running containers reach all hosts."""
+
+from __future__ import annotations
+
+from cni.errors import LIMITED, NO_ADDRESS, CniError
+from cni.record import replace
+from cni_vxlan import device, engines, identity, layout, segment, terms
+from cni_vxlan.config import read
+from cni_vxlan.peers import Etcd, Flannel
+from hostnet import link
+from hostnet.netlink import Netlink
+from wiring import firewall
+from wiring import status as availability
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni_vxlan.config import Config
+    from cni_vxlan.engines import Stance
+    from cni_vxlan.terms import Terms
+
+
+def status(call: Call) -> None:
+    """Raise CniError where something is wrong, with the reason.
+
+    NOT_AVAILABLE: an ADD would fail. LIMITED: the network's containers on this host may not reach
+    those of other hosts, since the watcher does not keep up with etcd.
+    """
+    with Netlink() as nl:
+        try:
+            config = read(call)
+            agreed = _agreed(nl, call, config)
+        except (CniError, OSError) as error:
+            raise availability.unavailable(error) from error
+        availability.status(agreed.call, agreed.bridged)
+        if isinstance(config.overlay.peers, Etcd):
+            _require_watcher(nl, config)
+
+
+def _agreed(nl: Netlink, call: Call, config: Config) -> Terms:
+    """What an attachment would get. Raises CniError or OSError where it would get nothing."""
+    overlay = config.overlay
+    segment.find(nl, overlay.network, overlay.bridge)
+    if isinstance(overlay.peers, Flannel):
+        return terms.of_flannel(nl, call, config, overlay.peers)
+    found = device.find(nl, overlay)
+    stance = engines.take(nl, overlay, found, may_join=False)
+    firewall.require_nftables()  # for the guard
+    if found is None and isinstance(overlay.peers, Etcd):
+        _require_place(stance, overlay.peers)
+    agreed = terms.of(call, config, stance.wanted.mtu, stance.wanted.subnets)
+    if overlay.mode == "l3" and not stance.wanted.subnets:
+        # Nobody knows the ranges before the first ADD.
+        return replace(agreed, bridged=replace(agreed.bridged, ipam=""))
+    return agreed
+
+
+def _require_place(stance: Stance, etcd: Etcd) -> None:
+    """Whether this host has a place in etcd or would find one. Raises CniError."""
+    from cni_vxlan.registry import Registry
+
+    overlay = stance.wanted.overlay
+    cluster = layout.cluster(overlay, stance.wanted.site.local.version)
+    with etcd.settings.session() as connection:
+        registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
+        nodes, _, _ = registry.nodes()
+    if any(node.name == etcd.settings.node for node in nodes):
+        return
+    for pool, length in cluster.each():
+        held = sum(layout.inside(one, pool) for node in nodes for one in node.subnets)
+        if held >= 1 << (length - pool.prefixlen):
+            raise CniError(
+                NO_ADDRESS,
+                f"all {held} subnets /{length} of {pool} are held by nodes: cnitool overlay nodes "
+                f"{overlay.network} lists them, cnitool overlay reclaim frees a dead one's",
+            )
+
+
+def _require_watcher(nl: Netlink, config: Config) -> None:
+    """Raises CniError(LIMITED) where containers run and nobody keeps up with etcd."""
+    overlay = config.overlay
+    found = link.find(nl, identity.device_name(overlay.vni))
+    if found is None or not device.attached(nl, overlay, found):
+        return
+    from cni_vxlan import watchstate
+
+    problem = watchstate.problem(overlay.network)
+    if problem:
+        raise CniError(LIMITED, problem)

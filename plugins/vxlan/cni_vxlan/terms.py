@@ -1,0 +1,84 @@
+"""What an attachment gets from its overlay: the bridge's side of the config, completed.
+
+ADD, CHECK and STATUS complete it alike, from what the overlay is on this host.
+"""
+
+from __future__ import annotations
+
+from cni.errors import INVALID_CONFIG, CniError
+from cni.record import record, replace
+from cni.result import Route
+from cni_vxlan import delegate, identity, subnet_env
+from hostnet import link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.ip import Network
+    from cni_vxlan.config import Config
+    from cni_vxlan.peers import Flannel
+    from hostnet.netlink import Netlink
+    from wiring.bridged import Bridged
+
+
+@record
+class Terms:
+    """call: as the IPAM plugin sees it. bridged: what the bridge and the container get."""
+
+    call: Call
+    bridged: Bridged
+
+
+def of(call: Call, config: Config, mtu: int, subnets: tuple[Network, ...]) -> Terms:
+    """The terms on a device of this MTU; subnets: this host's, in mode l3.
+
+    Raises CniError(INVALID_CONFIG) where the gateway of a segment cannot be read.
+    """
+    pools = config.overlay.pools
+    bridged = replace(config.bridged, mtu=mtu, inside=pools, routes=tuple(map(Route, pools)))
+    if config.overlay.mode == "l3":
+        return Terms(delegate.with_subnets(call, subnets), bridged)
+    derived = delegate.with_connection(call)
+    return Terms(derived, replace(bridged, bridge_mac=_gateway_mac(derived, config)))
+
+
+def of_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Terms:
+    """The terms that flanneld's file says. Raises CniError."""
+    env = subnet_env.read(flannel.subnet_file)
+    mtu = _flannel_mtu(nl, config, env.mtu)
+    bridged = replace(
+        config.bridged,
+        mtu=mtu,
+        inside=env.networks,
+        routes=tuple(map(Route, env.networks)),
+        ip_masq=config.bridged.ip_masq if config.says_masquerade else not env.masquerades,
+    )
+    return Terms(delegate.with_subnets(call, env.subnets), bridged)
+
+
+def _flannel_mtu(nl: Netlink, config: Config, said: int) -> int:
+    """The file's, or that of flannel's devices where it is smaller.
+
+    flanneld takes off 50 bytes on an underlay of IPv6 too, where it needs 70 (flannel#1781).
+    """
+    overlay = config.overlay
+    devices = (link.find(nl, f"flannel{v6}.{overlay.vni}") for v6 in ("", "-v6"))
+    room = min([said, *(one.mtu for one in devices if one is not None)])
+    if overlay.mtu > room:
+        raise CniError(
+            INVALID_CONFIG,
+            f'key "mtu": found {overlay.mtu}, expected at most {room}, what flannel has room for',
+        )
+    return overlay.mtu or room
+
+
+def _gateway_mac(derived: Call, config: Config) -> str:
+    """The bridge's MAC where it is the gateway of a segment; empty where any will do."""
+    if not config.bridged.is_gateway:
+        return ""
+    if config.bridged.ipam not in (delegate.HOST_LOCAL, delegate.ETCD_IPAM):
+        return ""
+    from cni import range_config
+
+    first = range_config.read_sets(derived.config)[0].ranges[0]
+    return identity.gateway_mac(config.overlay.vni, first.gateway)
