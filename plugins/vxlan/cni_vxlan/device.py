@@ -93,7 +93,7 @@ def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
     if found is not None:
         differences = list(_fixed(nl, wanted, found))
         if not differences:
-            return _adjust(nl, wanted, found)
+            return adjust(nl, wanted, found)
         ports = attached(nl, wanted.overlay, found)
         if ports:
             raise CniError(
@@ -194,11 +194,16 @@ def _listed(subnets: tuple[Network, ...]) -> str:
     return ", ".join(map(str, subnets)) or "no subnet (mode l2)"
 
 
-def _adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
-    """Change in place what can change. The kernel keeps the device's entries meanwhile."""
+def adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
+    """Change in place what can change. Forwarding entries stay meanwhile, neighbours may go.
+
+    The MAC follows the VTEP's address with static peers only: elsewhere another MAC means another
+    host. Raises NetlinkError.
+    """
     if vxlan.Vxlan(found).local != wanted.site.local:
         vxlan.set_local(nl, found.index, wanted.site.local)
-    mac = wanted.mac if found.mac != wanted.mac else ""
+    moves = wanted.overlay.peers.engine == "static" and found.mac != wanted.mac
+    mac = wanted.mac if moves else ""
     mtu = wanted.mtu if found.mtu != wanted.mtu else 0
     if mac or mtu:
         link.change(nl, found.index, mac=mac, mtu=mtu)

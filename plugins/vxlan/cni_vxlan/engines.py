@@ -112,7 +112,7 @@ def _etcd(
         if right or not may_join:
             return Stance(wanted, (), closed=True, known=False)
         if device.mac != mac:
-            _refuse_other_name(nl, overlay, etcd, device)
+            _refuse_other_name(nl, wanted, etcd, device)
     elif not may_join:
         return Stance(wanted, (), closed=True, known=False)
     from cni_vxlan.registry import Registry
@@ -129,13 +129,14 @@ def _etcd(
     return Stance(replace(wanted, subnets=own.subnets), peers, closed=True)
 
 
-def _refuse_other_name(nl: Netlink, overlay: Overlay, etcd: Etcd, device: Link) -> None:
+def _refuse_other_name(nl: Netlink, wanted: Wanted, etcd: Etcd, device: Link) -> None:
     """Its MAC follows from the node's name: under another one, the subnets are not the same."""
-    ports = devices.attached(nl, overlay, device)
+    ports = devices.attached(nl, wanted.overlay, device)
     if ports:
         raise CniError(
             IN_THE_WAY,
-            f'key "peers.node": found "{etcd.settings.node}", and device {device.name} was made '
-            "under another name or on an underlay of the other family, and has containers "
-            f"({', '.join(ports[:5])}): take that back, or remove them first",
+            f'key "peers.node": found "{etcd.settings.node}", whose VTEP has the MAC {wanted.mac}, '
+            f"and device {device.name} has {device.mac} and containers ({', '.join(ports[:5])}): "
+            "where the name has changed, take it back or remove them first; where only the MAC "
+            f"has, ip link set {device.name} address {wanted.mac}",
         )
