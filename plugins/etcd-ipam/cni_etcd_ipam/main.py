@@ -1,0 +1,52 @@
+"""`etcd-ipam`: the plugin's verbs, each loaded when it is called for."""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+
+
+def _add(call: Call) -> Result:
+    from cni_etcd_ipam.add import add
+
+    return add(call)
+
+
+def _delete(call: Call) -> None:
+    from cni_etcd_ipam.delete import delete
+
+    delete(call)
+
+
+def _check(call: Call) -> None:
+    from cni_etcd_ipam.check import check
+
+    check(call)
+
+
+def _gc(call: Call) -> None:
+    from cni_etcd_ipam.gc import gc
+
+    gc(call)
+
+
+def _status(call: Call) -> None:
+    from cni_etcd_ipam.status import status
+
+    status(call)
+
+
+PLUGIN = Plugin(
+    "etcd-ipam",
+    f"CNI etcd-ipam plugin, pycni {__version__}",
+    _add,
+    _delete,
+    _check,
+    gc=_gc,
+    status=_status,
+)
