@@ -14,7 +14,7 @@ import pytest
 from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
 from cni_vxlan import registry as module
 from cni_vxlan.layout import Cluster, Node
-from cni_vxlan.registry import Registry, this_host
+from cni_vxlan.registry import Origin, Registry, this_host
 from etcd_json import Etcd, absent, put
 from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
@@ -38,12 +38,12 @@ def etcd(server: EtcdServer) -> Iterator[Etcd]:
         yield made
 
 
-def registry(etcd: Etcd, cluster: Cluster = BOTH, host: str = "") -> Registry:
-    return Registry(etcd, "blue", PREFIX, cluster, host)
+def registry(etcd: Etcd, cluster: Cluster = BOTH, origin: Origin | None = None) -> Registry:
+    return Registry(etcd, "blue", PREFIX, cluster, origin)
 
 
-def join(etcd: Etcd, number: int, cluster: Cluster = BOTH, host: str = "") -> Node:
-    return registry(etcd, cluster, host).join(
+def join(etcd: Etcd, number: int, cluster: Cluster = BOTH, origin: Origin | None = None) -> Node:
+    return registry(etcd, cluster, origin).join(
         f"node{number}", ip_address(f"192.0.2.{number}"), f"02:00:00:00:00:{number:02x}"
     )
 
@@ -96,18 +96,20 @@ def test_a_node_that_comes_with_another_address_has_the_same(etcd: Etcd) -> None
 
 def test_two_nodes_with_one_name(etcd: Etcd) -> None:
     """The one that lives is not robbed; when it is dead, the other takes its place."""
-    first = join(etcd, 1, host="one")
-    lease = registry(etcd, host="one").announce(first)
+    one, other = Origin("one", "first boot"), Origin("other", "x")
+    first = join(etcd, 1, origin=one)
+    lease = registry(etcd, origin=one).announce(first)
     with pytest.raises(CniError) as caught:
-        registry(etcd, host="other").join("node1", ip_address("192.0.2.7"), first.mac)
+        registry(etcd, origin=other).join("node1", ip_address("192.0.2.7"), first.mac)
     assert caught.value.code == TRY_AGAIN_LATER
     for word in ("node1", "192.0.2.1", "192.0.2.7", "peers.node", "30 s"):
         assert word in caught.value.msg
-    # The same host may change its address, whatever the sign of life says.
-    moved = registry(etcd, host="one").join("node1", ip_address("192.0.2.7"), first.mac)
+    # The same machine may come back from a reboot with another address, however fast it is.
+    again = registry(etcd, origin=Origin("one", "second boot"))
+    moved = again.join("node1", ip_address("192.0.2.7"), first.mac)
     assert moved.subnets == first.subnets
     etcd.revoke(lease)
-    taken = registry(etcd, host="other").join("node1", ip_address("192.0.2.8"), first.mac)
+    taken = registry(etcd, origin=other).join("node1", ip_address("192.0.2.8"), first.mac)
     assert taken.subnets == first.subnets
 
 
@@ -238,9 +240,11 @@ def test_holding(etcd: Etcd) -> None:
     one = registry(etcd)
     node = join(etcd, 1)
     other = join(etcd, 2)
-    assert one.holding("node1", node.subnets) == module.Holding(node, "", "")
+    assert one.holding("node1", node.subnets) == module.Holding(node, "")
     lease = one.announce(node)
-    assert one.holding("node1", node.subnets).host == this_host()
+    assert one.holding("node1", node.subnets) == module.Holding(node, "", True, "192.0.2.1")
+    rebooted = registry(etcd, origin=Origin(this_host().machine, "another boot"))
+    assert not rebooted.holding("node1", node.subnets).is_ours
     assert etcd.keep_alive(lease) > 0
 
     four, six = node.subnets

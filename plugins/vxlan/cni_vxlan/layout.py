@@ -5,7 +5,7 @@ Below the network's prefix, each value a JSON object:
     config              what all nodes must agree about; the first node's counts
     subnets/10.1.2.0-24 {node, address, mac}: the node that holds this subnet (l3)
     nodes/NODE          {address, mac, subnets}: how the others reach it, and what is behind it
-    alive/NODE          {host, address} on a lease, while a watcher runs there: information only
+    alive/NODE          {machine, boot, address} on a lease: a watcher runs there, for information
 
 Whoever may write to etcd must not be able to draw more into the tunnels than the overlay's own
 addresses, so a node with a subnet outside the network's is no node.

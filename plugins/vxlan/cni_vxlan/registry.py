@@ -42,28 +42,43 @@ class Holding:
     """What etcd says about subnets that a node takes for its own.
 
     node: its record, None where there is none. problem: why they are not its own any more, empty
-    if they are. host: of whom the last sign of life under the node's name is, empty without one.
+    if they are. is_ours: whether the last sign of life under the node's name is this host's, of
+    this boot; true where there is none, too. address: in this sign.
     """
 
     node: Node | None
     problem: str
-    host: str
+    is_ours: bool = True
+    address: str = ""
+
+
+@record
+class Origin:
+    """Who gives a sign of life. machine: what stays over a reboot. boot: one host at one time."""
+
+    machine: str
+    boot: str
 
 
 class Registry:
     """What etcd knows about a network, and what a node may do to it.
 
-    network: its name. prefix: of its keys. host: what tells this machine from others.
+    network: its name. prefix: of its keys. origin: who this is, by default this host.
     """
 
     def __init__(
-        self, etcd: Etcd, network: str, prefix: str, cluster: Cluster, host: str = ""
+        self,
+        etcd: Etcd,
+        network: str,
+        prefix: str,
+        cluster: Cluster,
+        origin: Origin | None = None,
     ) -> None:
         self.keys = Keys(prefix)
         self._etcd = etcd
         self._network = network
         self._cluster = cluster
-        self._host = host or this_host()
+        self._origin = origin or this_host()
 
     # ---- the network
 
@@ -165,7 +180,8 @@ class Registry:
         if (there.address, there.mac) == (wanted.address, wanted.mac):
             return there
         sign = self._etcd.get(self.keys.alive(there.name))
-        if there.address != wanted.address and sign is not None and _host_of(sign) != self._host:
+        others = sign is not None and _text(sign, "machine") != self._origin.machine
+        if there.address != wanted.address and others:
             raise CniError(
                 TRY_AGAIN_LATER,
                 f"this node, with VTEP address {wanted.address}, and one with {there.address} are "
@@ -268,11 +284,13 @@ class Registry:
         keys = [self.keys.subnet(subnet) for subnet in subnets]
         reads = [self.keys.node(name), self.keys.alive(name), *keys]
         records, signs, *held = self._etcd.transact((), [get(key) for key in reads]).found
-        host = _host_of(signs[0]) if signs else ""
+        is_ours = not signs or _text(signs[0], "boot") == self._origin.boot
+        address = _text(signs[0], "address") if signs else ""
         if not records:
-            return Holding(None, f"etcd has no node {name} any more", host)
+            return Holding(None, f"etcd has no node {name} any more", is_ours, address)
         node = self._parse(records[0].key, records[0].value, records[0].mod_revision)
-        return Holding(node, self._lost(node, dict(zip(subnets, held, strict=True))), host)
+        problem = self._lost(node, dict(zip(subnets, held, strict=True)))
+        return Holding(node, problem, is_ours, address)
 
     def _lost(self, node: Node, held: dict[Network, list[KeyValue]]) -> str:
         """What is not the node's any more, in words. held: what the subnets' keys hold."""
@@ -291,7 +309,7 @@ class Registry:
         It is kept up by `Etcd.keep_alive`.
         """
         lease = lease or self._etcd.grant(ALIVE_SECONDS)
-        sign = jsontext.dumps({"host": self._host, "address": str(node.address)})
+        sign = jsontext.dumps({**self._origin.__dict__, "address": str(node.address)})
         self._etcd.put(self.keys.alive(node.name), sign, lease)
         return lease
 
@@ -329,15 +347,23 @@ class Registry:
         raise CniError(TRY_AGAIN_LATER, f"node {name} changed meanwhile; look at it again")
 
 
-def this_host() -> str:
-    """What tells this machine, since its boot, from any other: a clone has all else in common."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot = file.read().strip()
-    return f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}"
+def this_host() -> Origin:
+    """This host: the machine by a hash of its id, which is nobody's business (machine-id(5))."""
+    from _blake2 import blake2s
+
+    boot = _line("/proc/sys/kernel/random/boot_id")
+    machine = _line("/etc/machine-id") or boot
+    digest = blake2s(machine.encode(), digest_size=8, person=b"pycni vx").hexdigest()
+    return Origin(digest, f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}")
 
 
-def _host_of(sign: KeyValue) -> str:
-    return _text(sign, "host")
+def _line(path: str) -> str:
+    """The first line of a file; empty where there is none."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
 
 
 def _text(stored: KeyValue, key: str) -> str:

@@ -1,0 +1,362 @@
+"""One network on this host: who its peers are, what stands in their way, and when that is seen to.
+
+All of it runs in the watcher's one thread. The kernel's tables are compared as a whole
+
+- when the device appears or changes, or its underlay or that one's addresses do (`notice`),
+- when etcd has been listed, which it is on every connection (`hear`),
+- every minute, and sooner after something has failed.
+
+In between, the change of a peer is programmed without looking (`reconcile.change`): to look takes a
+quarter of a second with 5,000 peers, and a change must be on every host long before that.
+
+Whatever goes wrong, what is in the kernel stays there: an overlay whose etcd is dead, or which has
+lost its place in it, goes on as it is.
+"""
+
+from __future__ import annotations
+
+import time
+
+from cni.errors import CniError
+from cni.record import record, replace
+from cni_vxlan import device as devices
+from cni_vxlan import engines, watchstate
+from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
+from cni_vxlan.peers import Etcd
+from cni_vxlan.reconcile import change, reconcile
+from cni_vxlan.roster import Roster
+from cni_vxlan.tenure import Held, Lost, Stand, Tenure, Unsure
+from hostnet import vtepguard, vxlan
+from hostnet.lock import NamespaceLock
+from hostnet.netfilter import Netfilter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias
+
+    from cni.ip import Network
+    from cni.jsonvalue import JsonValue
+    from cni_vxlan import feed, tenure
+    from cni_vxlan.engines import Stance
+    from cni_vxlan.overlay import Overlay
+    from cni_vxlan.reconcile import Changes, Peer
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+
+    News: TypeAlias = "feed.News | tenure.News"
+
+    class Log(Protocol):
+        """A line of the log: what happened, and facts."""
+
+        def __call__(self, message: str, **facts: JsonValue) -> None: ...
+
+
+LOOK_SECONDS = 60.0
+_RETRY_SECONDS = 1.0
+_LOCK_SECONDS = 1.0
+"""An ADD holds the lock for milliseconds; other networks are waiting for the loop."""
+
+
+@record
+class Place:
+    """The overlay on this host. device: None where there is none of this network's.
+
+    subnets: what the device stands for. stance: None where there cannot be one now; `problem` says
+    why.
+    """
+
+    device: Link | None = None
+    subnets: tuple[Network, ...] = ()
+    stance: Stance | None = None
+    problem: str = ""
+
+    def mark(self) -> list[object]:
+        """Equal at two times between which nothing happened that matters."""
+        seen: list[object] = [self.subnets, self.problem]
+        if self.device is not None:
+            of, local = self.device, vxlan.Vxlan(self.device).local
+            seen += [of.index, of.up, of.mac, of.mtu, of.master, local]
+        if self.stance is not None:
+            site = self.stance.wanted.site
+            seen += [site.underlay.index, site.underlay.mtu, site.arrives_by, site.local]
+        return seen
+
+
+def find(nl: Netlink, overlay: Overlay) -> Place:
+    """Where it stands now. Raises NetlinkError."""
+    try:
+        found = devices.find(nl, overlay)
+    except CniError as error:
+        return Place(problem=error.msg)
+    if found is None:
+        return Place()
+    device, alias = found
+    try:
+        stance = engines.take(nl, overlay, found, may_join=False)
+    except CniError as error:
+        return Place(device, alias.subnets, problem=error.msg)
+    return Place(device, alias.subnets, stance)
+
+
+class Keeper:
+    """Keeps one overlay up. post: brings what its threads hear to the loop."""
+
+    def __init__(self, overlay: Overlay, post: Callable[[Keeper, News], None], log: Log) -> None:
+        self.overlay = overlay
+        self.due = 0.0
+        self._post = post
+        self._log = log
+        self._place = Place()
+        self._mark: list[object] = []
+        etcd = overlay.peers if isinstance(overlay.peers, Etcd) else None
+        self._settings = etcd.settings if etcd is not None else None
+        self._roster = Roster(etcd.settings.node if etcd is not None else "", overlay.mode)
+        self._feed: Feed | None = None
+        self._tenure: Tenure | None = None
+        self._stand: Stand | None = None
+        self._must_look = True
+        self._has_news = False
+        self._count = 0
+        self._agreed: float | None = None
+        self._retry = _RETRY_SECONDS
+        # What is wrong, by what it is wrong with; empty where nothing is.
+        self._broken = self._unsure = self._lost = self._failure = ""
+        self._problems: tuple[str, ...] = ()
+        self._remarks: list[str] = []
+        self._told: object = None
+
+    # ---- what happens
+
+    def hear(self, news: News) -> None:
+        """Take over what one of its threads has heard; `settle` acts on it."""
+        if isinstance(news, Crashed):
+            raise news.error
+        if self._feed is None:  # it was closed while this was on its way
+            return
+        if isinstance(news, Listed | Changed | Broken):
+            self._hear_feed(news)
+        else:
+            self._hear_tenure(news)
+
+    def _hear_feed(self, news: Listed | Changed | Broken) -> None:
+        match news:
+            case Listed():
+                self._broken = ""
+                self._roster.take_list(news)
+                self._must_look = True
+                self._see_to_stand()
+            case Changed():
+                self._roster.take_change(news)
+                self._has_news = True
+                if news.name == self._roster.own:
+                    self._see_to_stand()
+            case Broken():
+                if self.state() == watchstate.SYNCED:
+                    self._agreed = time.monotonic()
+                self._broken = news.problem
+
+    def _hear_tenure(self, news: Held | Lost | Unsure) -> None:
+        match news:
+            case Held():
+                self._lost = self._unsure = ""
+                if news.updated:
+                    self._log("told etcd where this host is now", network=self.overlay.network)
+            case Lost():
+                self._lost, self._unsure = news.problem, ""
+            case Unsure():
+                self._unsure = news.problem
+
+    def notice(self, nl: Netlink) -> None:
+        """Look whether something happened to the device or its underlay. Raises NetlinkError."""
+        if find(nl, self.overlay).mark() != self._mark:
+            self._must_look = True
+
+    def settle(self, nl: Netlink) -> None:
+        """Act on what was heard and noticed, and on the time that has passed."""
+        now = time.monotonic()
+        if self._must_look or now >= self.due:
+            self._must_look = self._has_news = False
+            self._try(lambda: self._look(nl))
+        elif self._has_news:
+            self._has_news = False
+            self._try(lambda: self._follow(nl))
+        self._tell()
+
+    def close(self) -> None:
+        """End its threads; the kernel keeps what it has."""
+        for one in (self._feed, self._tenure):
+            if one is not None:
+                one.close()
+        self._feed = self._tenure = self._stand = None
+        self._roster = Roster(self._roster.own, self.overlay.mode)
+        self._broken = self._unsure = self._lost = ""
+
+    # ---- acts
+
+    def _try(self, act: Callable[[], None]) -> None:
+        now = time.monotonic()
+        self.due = now + LOOK_SECONDS
+        try:
+            act()
+        except (OSError, CniError) as error:
+            self._failure = str(error)
+        else:
+            self._failure = ""
+        if self._failure or self._problems:
+            self.due = now + self._retry
+            self._retry = min(2 * self._retry, LOOK_SECONDS)
+        else:
+            self._retry = _RETRY_SECONDS
+        if self.state() == watchstate.SYNCED:
+            self._agreed = time.monotonic()
+
+    def _look(self, nl: Netlink) -> None:
+        """Compare all of it, under the lock in which an ADD makes the device and tells it peers."""
+        with NamespaceLock(_LOCK_SECONDS):
+            place = find(nl, self.overlay)
+            self._mark = place.mark()
+            if place.device is not None and place.stance is not None:
+                device = devices.adjust(nl, place.stance.wanted, place.device)
+                place = replace(place, device=device)
+            self._place = place
+            self._attend()
+            self._problems = ()
+            if place.device is None:
+                return
+            peers = self._peers()
+            if peers is not None:
+                start = time.monotonic()
+                self._guard(peers, thorough=True)
+                changes = reconcile(nl, place.device, self.overlay.mode, peers)
+                self._take_note(changes, len(peers), start)
+
+    def _follow(self, nl: Netlink) -> None:
+        """Act on the changes of single peers."""
+        changes = self._roster.changes(self._place.subnets)
+        if changes is None or self._place.device is None:
+            self._look(nl)
+            return
+        before, after = changes
+        peers = self._peers() or []
+        start = time.monotonic()
+        with NamespaceLock(_LOCK_SECONDS):
+            self._guard(peers, thorough=False)
+            done = change(nl, self._place.device, before, after)
+        self._take_note(done, len(peers), start)
+
+    def _peers(self) -> list[Peer] | None:
+        """All of them; None where nobody knows, and those in the kernel must do."""
+        if self._settings is not None:
+            if not self._roster.is_known:
+                return None
+            peers, self._remarks = self._roster.peers(self._place.subnets)
+            return peers
+        stance = self._place.stance
+        return None if stance is None else [*(stance.peers or ())]
+
+    def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
+        """Let in the packets of these. It stays as it is while there is no underlay."""
+        stance = self._place.stance
+        if stance is None:
+            return
+        with Netfilter.open() as nl:
+            vtepguard.ensure(
+                nl,
+                self.overlay.port,
+                self.overlay.vni,
+                peers=[peer.address for peer in peers],
+                underlay=stance.wanted.site.arrives_by,
+                thorough=thorough,
+            )
+
+    def _take_note(self, done: Changes, count: int, start: float) -> None:
+        self._count = count
+        self._problems = done.problems
+        if done.added or done.removed:
+            self._log(
+                "programmed",
+                network=self.overlay.network,
+                peers=count,
+                added=done.added,
+                removed=done.removed,
+                seconds=round(time.monotonic() - start, 6),
+            )
+
+    # ---- its threads
+
+    def _attend(self) -> None:
+        """Let etcd be listened to, and know about this host, for as long as there is a device."""
+        device = self._place.device
+        local = vxlan.Vxlan(device).local if device is not None else None
+        if device is None or local is None or self._settings is None:
+            self.close()
+            return
+        stand = Stand(local, device.mac, self._place.subnets)
+        if self._stand is not None and self._stand.address.version != local.version:
+            self.close()
+        if self._feed is None or self._tenure is None:
+            self._feed = Feed(self.overlay, self._settings, local.version, self._bring)
+            self._tenure = Tenure(self.overlay, self._settings, stand, self._bring)
+        elif stand != self._stand:
+            self._tenure.look(stand)
+        self._stand = stand
+
+    def _bring(self, news: News) -> None:
+        self._post(self, news)
+
+    def _see_to_stand(self) -> None:
+        if self._tenure is not None and self._stand is not None:
+            self._tenure.look(self._stand)
+
+    # ---- what it says
+
+    def state(self) -> str:
+        """One of `watchstate`'s."""
+        if self._place.device is None:
+            return watchstate.ABSENT
+        if self._lost:
+            return watchstate.LOST
+        if self._failure or self._problems or self._place.problem:
+            return watchstate.FAILING
+        if self._settings is None:
+            return watchstate.SYNCED
+        if not self._roster.is_known:
+            return watchstate.WAITING
+        return watchstate.STALE if self._broken else watchstate.SYNCED
+
+    def error(self) -> str:
+        """All that is wrong, in words."""
+        one_by_one = (self._place.problem, self._lost, self._failure, self._broken, self._unsure)
+        # Where etcd is dead, both threads say so, mostly in the same words.
+        said = dict.fromkeys((*one_by_one, *self._problems, *self._remarks))
+        return "; ".join(filter(None, said))
+
+    def report(self) -> dict[str, JsonValue]:
+        """What `watchstate` describes."""
+        state = self.state()
+        ago: float | None = 0.0
+        if state != watchstate.SYNCED:
+            ago = None if self._agreed is None else round(time.monotonic() - self._agreed, 1)
+        device = self._place.device
+        local = vxlan.Vxlan(device).local if device is not None else None
+        return {
+            "state": state,
+            "synced_seconds_ago": ago,
+            "peers": self._count,
+            "error": self.error(),
+            "device": self.overlay.device,
+            "mode": self.overlay.mode,
+            "engine": self.overlay.peers.engine,
+            "node": self._roster.own,
+            "address": str(local or ""),
+            "subnets": [str(subnet) for subnet in self._place.subnets],
+        }
+
+    def _tell(self) -> None:
+        """Log the state where it is another one."""
+        now = self.state(), self.error()
+        if now != self._told:
+            self._told = now
+            network = self.overlay.network
+            self._log("overlay", network=network, state=now[0], peers=self._count, error=now[1])
