@@ -1,4 +1,4 @@
-"""Whether a host-local configuration can give out addresses: what no table of types shows."""
+"""Whether an IPAM configuration of ranges can give out addresses: what no table of types shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Range:
     last: int
 
 
-def check_host_local(ipam: JsonObject) -> Iterator[Finding]:
+def check_ranges(ipam: JsonObject) -> Iterator[Finding]:
     """What is wrong with subnets, ranges, gateways and routes. Wrong types are passed over."""
     ranges: list[_Range] = []
     found: list[Finding] = []

@@ -82,8 +82,28 @@ _RANGE: Keys = {
     "rangeStart": ADDRESS,
     "rangeEnd": ADDRESS,
     "gateway": ADDRESS,
+    "exclude": [STRING],
 }
 _ROUTES: Kind = [ROUTE]
+_RANGES: Keys = {
+    **_RANGE,
+    "type": STRING,
+    "ranges": [[_RANGE]],
+    "routes": _ROUTES,
+    "resolvConf": STRING,
+    "reportExhaustion": BOOLEAN,
+}
+_ETCD: Keys = {
+    "endpoints": [STRING],
+    "prefix": STRING,
+    "node": STRING,
+    "ca": STRING,
+    "cert": STRING,
+    "key": STRING,
+    "user": STRING,
+    "password": STRING,
+    "passwordFile": STRING,
+}
 
 PLUGINS: dict[str, Keys] = {
     "bandwidth": _RATES,
@@ -134,16 +154,8 @@ PLUGINS: dict[str, Keys] = {
 """What each has beside PLUGIN."""
 
 IPAM: dict[str, Keys] = {
-    "host-local": {
-        **_RANGE,
-        "type": STRING,
-        "ranges": [[_RANGE]],
-        "routes": _ROUTES,
-        "exclude": [STRING],
-        "dataDir": STRING,
-        "resolvConf": STRING,
-        "reportExhaustion": BOOLEAN,
-    },
+    "etcd-ipam": {**_RANGES, **_ETCD},
+    "host-local": {**_RANGES, "dataDir": STRING},
     "static": {
         "type": STRING,
         "addresses": [{"address": INTERFACE, "gateway": ADDRESS}],
@@ -151,6 +163,9 @@ IPAM: dict[str, Keys] = {
         "dns": DNS,
     },
 }
+
+RANGES = frozenset({"etcd-ipam", "host-local"})
+"""IPAM plugins that give out addresses of ranges, by the same keys."""
 
 CHAINED = frozenset({"bandwidth", "firewall", "portmap", "tuning"})
 """Plugins that work on what one before them in the list has made, and allocate no addresses."""

@@ -13,7 +13,7 @@ from cni.errors import CniError
 from cni.execute import find
 from cni.jsonvalue import JsonObject, parse_object
 from cnitool import known
-from cnitool.addresses import check_host_local
+from cnitool.addresses import check_ranges
 from cnitool.schema import ANY, STRING, Finding, check
 from libcni.conf import conf_files, network_from_file, read_file
 from libcni.confdir import NetworkNotFoundError, find_file, network_files, stated_name
@@ -168,8 +168,8 @@ def _ipam(plugin: JsonObject, kind: str) -> Iterator[Finding]:
         yield Finding(ipam.place("type"), 'it is missing, expected such as "host-local"')
         allocator = ""
     yield from check(value, known.IPAM.get(allocator, {"type": STRING, "*": ANY}), place)
-    if allocator == "host-local":
-        yield from check_host_local(ipam)
+    if allocator in known.RANGES:
+        yield from check_ranges(ipam)
 
 
 def _same_name(settings: Settings, path: str) -> Iterator[Finding]:

@@ -20,6 +20,12 @@ def _bridge() -> Plugin:
     return PLUGIN
 
 
+def _etcd_ipam() -> Plugin:
+    from cni_etcd_ipam.main import PLUGIN
+
+    return PLUGIN
+
+
 def _host_local() -> Plugin:
     from cni_host_local.main import PLUGIN
 
@@ -43,6 +49,7 @@ DAEMON = "cnid"
 
 PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "bridge": _bridge,
+    "etcd-ipam": _etcd_ipam,
     "host-local": _host_local,
     "loopback": _loopback,
     "portmap": _portmap,

@@ -19,9 +19,11 @@ from cni.skel import Plugin, serve
 
 MODULES = {
     "bridge": "cni_bridge.main",
+    "etcd-ipam": "cni_etcd_ipam.main",
     "host-local": "cni_host_local.main",
     "loopback": "cni_loopback.main",
     "portmap": "cni_portmap.main",
+    "vxlan": "cni_vxlan.main",
 }
 
 Document = dict[str, Any]

@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from cni_bundle.plugins import PLUGINS
+from tests.kit.etcd import Authority, EtcdServer
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 
@@ -363,6 +364,35 @@ def test_needs_neither_python_nor_libnftables_on_the_machine(
             "ranges": [[{"subnet": "10.1.0.0/24"}]],
         },
     }
+    add_and_delete(built / "bridge", config, container, hidden)
+
+
+def test_needs_no_openssl_on_the_machine(
+    built: Path, host: Host, container: Namespace, tmp_path: Path
+) -> None:
+    """The same of an etcd that wants TLS."""
+    (contents,) = built.glob("pycni-lib-*")
+    bundled = {path.name for path in contents.glob("lib*.so.*")}
+    hidden = _system_libraries(bundled - {"libz.so.1"})
+    assert any("libssl" in path for path in hidden), hidden
+    authority = Authority(tmp_path / "tls")
+    files = authority.issue("etcd", "IP:127.0.0.1")
+    with EtcdServer(host, tmp_path / "etcd", files=files, wants_certificate=True) as etcd:
+        ipam = {
+            "type": "etcd-ipam",
+            "endpoints": [etcd.url],
+            "node": "n1",
+            "ranges": [[{"subnet": "10.1.0.0/24"}]],
+            **authority.issue("client")._asdict(),
+        }
+        config = {"cniVersion": "1.0.0", "name": "n", "type": "etcd-ipam", "ipam": ipam}
+        add_and_delete(built / "etcd-ipam", config, container, hidden)
+
+
+def add_and_delete(
+    plugin: Path, config: Mapping[str, object], container: Namespace, hidden: set[str]
+) -> None:
+    """Call a plugin where there is no Python, and none of these libraries."""
     script = """
         for library in $HIDDEN; do mount --bind /dev/null "$library"; done
         for python in /usr/lib/python3*; do mount -t tmpfs none "$python"; done
@@ -374,13 +404,13 @@ def test_needs_neither_python_nor_libnftables_on_the_machine(
             "CNI_CONTAINERID": "one",
             "CNI_NETNS": str(container),
             "CNI_IFNAME": "eth0",
-            "CNI_PATH": str(built),
+            "CNI_PATH": str(plugin.parent),
             "CNID_SOCKET": "",
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HIDDEN": " ".join(hidden),
         }
         done = subprocess.run(
-            ["unshare", "-m", "/bin/sh", "-e", "-c", script, "sh", built / "bridge"],
+            ["unshare", "-m", "/bin/sh", "-e", "-c", script, "sh", plugin],
             env=environ, input=json.dumps(config), text=True, capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

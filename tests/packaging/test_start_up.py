@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from cni_bundle.plugins import PLUGINS
+from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 
@@ -87,6 +89,9 @@ BUDGETS = {
     "bridge": Budget(
         ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
+    "etcd-ipam": Budget(
+        ("cni_etcd_ipam", "etcd_json"), DOOR | CALL | RANGES | {"wiring", "wiring.etcd_settings"}
+    ),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
@@ -110,6 +115,14 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
             "ipMasqBackend": "nftables",
             "ipam": ipam,
         },
+        "etcd-ipam": {
+            "ipam": {
+                **ipam,
+                "type": "etcd-ipam",
+                "endpoints": ["http://127.0.0.1:2379"],
+                "node": "n1",
+            }
+        },
         "host-local": {"ipam": ipam},
         "loopback": {},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
@@ -128,6 +141,16 @@ def executables(tmp_path: Path) -> Path:
         if not (directory / name).exists():
             (directory / name).hardlink_to(first)
     return directory
+
+
+@pytest.fixture
+def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iterator[None]:
+    """What the plugin needs to run on the host."""
+    if request.node.callspec.params["plugin"] == "etcd-ipam":
+        with EtcdServer(host, tmp_path / "etcd"):
+            yield
+    else:
+        yield
 
 
 @dataclass
@@ -180,7 +203,7 @@ def test_version_loads_only_the_door(
 
 @pytest.mark.parametrize("plugin", sorted(PLUGINS))
 def test_verbs_stay_within_the_budget(
-    plugin: str, executables: Path, host: Host, container: Namespace
+    plugin: str, executables: Path, host: Host, container: Namespace, services: None
 ) -> None:
     host.share_bridge("budget0")
     host.share_nft()
