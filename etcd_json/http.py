@@ -147,7 +147,9 @@ class Answer:
         try:
             self._left = int(size, 16)
         except ValueError:
-            raise BrokenAnswer(f"a chunk of the size {bytes(size[:20])!r}") from None
+            self._left = -1
+        if self._left < 0:
+            raise BrokenAnswer(f"a chunk of the size {bytes(size[:20])!r}")
         if self._left:
             del self._raw[: end + 2]
             return True

@@ -298,6 +298,6 @@ def _failure(endpoint: Endpoint, error: OSError, seconds: float) -> str:
     why = error.strerror or str(error)
     if isinstance(error, TimeoutError):
         why = f"no answer within {seconds:.1f} s"
-    elif isinstance(error, BrokenAnswer) and not endpoint.secure:
+    elif isinstance(error, (BrokenAnswer, ConnectionResetError)) and not endpoint.secure:
         why += " (if it wants TLS, write https://)"  # etcd then closes without a word
     return f"{endpoint.url}: {why}"

@@ -99,14 +99,20 @@ class TlsStream(Stream):
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush(deadline)
-                self._fill(deadline)
-            except ssl.SSLError as error:
-                raise _judged(error) from error
-            else:
                 self._flush(deadline)
                 return
+            except ssl.SSLWantReadError:
+                self._continue(deadline)
+            except ssl.SSLError as error:
+                raise _judged(error) from error
+
+    def _continue(self, deadline: float) -> None:
+        """Say what OpenSSL has to say, and hear."""
+        try:
+            self._flush(deadline)
+            self._fill(deadline)
+        except ConnectionError as error:
+            raise _cut() from error
 
     def _flush(self, deadline: float) -> None:
         super().send(self._outgoing.read(), deadline)
@@ -146,8 +152,8 @@ class TlsStream(Stream):
 def _judged(error: ssl.SSLError) -> OSError:
     """NotAccepted where trying again cannot help, with the remedy."""
     why = reason(error)
-    if isinstance(error, ssl.SSLEOFError):
-        return ConnectionResetError(errno.ECONNRESET, "closed during the TLS handshake")
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return _cut()
     if isinstance(error, ssl.SSLCertVerificationError):
         return NotAccepted(
             f"{why}; the authority that is configured must have signed etcd's certificate, and "
@@ -161,3 +167,9 @@ def _judged(error: ssl.SSLError) -> OSError:
     if why in ("wrong version number", "http request", "record layer failure"):
         return NotAccepted(f"it does not speak TLS ({why}): write http:// in place of https://")
     return OSError(errno.EPROTO, why)
+
+
+def _cut() -> OSError:
+    """For a peer that closes: etcd itself, where it does not speak TLS, or one that dies."""
+    why = "it closed during the TLS handshake (if it speaks no TLS, write http://)"
+    return ConnectionResetError(errno.ECONNRESET, why)
