@@ -10,7 +10,7 @@ ARGS ?=
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test lint build install uninstall bench plot format lock venv clean
+.PHONY: help demo demo-overlay test lint build install uninstall bench bench-overlay plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -22,6 +22,7 @@ help:
 	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
 	@echo '                UNITDIR (/etc/systemd/system where that is); make uninstall removes both'
 	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
+	@echo 'make bench-overlay   an overlay: its ADD beside bridge, its throughput, its size'
 	@echo 'make plot       draws docs/growth.png from the newest results of make bench'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
 
@@ -61,6 +62,11 @@ bench:
 	@packaging/prepare bench
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m bench $(ARGS)
+
+bench-overlay:
+	@packaging/prepare bench-overlay
+	@$(MAKE) --silent --no-print-directory dist/bin
+	@$(PY) -m bench.overlay $(ARGS)
 
 plot:
 	@packaging/prepare plot

@@ -55,7 +55,7 @@ def portmap(port: int) -> Config:
 class Attachment:
     """A container on a network. plugins: the conflist's configs. container_id: any of CNI's.
 
-    netns: where it is; the suite's container if nothing is said.
+    netns: where it is; the suite's container if nothing is said. ifname: its interface.
     """
 
     suite: Suite
@@ -63,6 +63,7 @@ class Attachment:
     container_id: str = "bench"
     network: str = "bench"
     netns: Path | None = None
+    ifname: str = "eth0"
     _result: Json = field(default=None, init=False)
     _output: bytes = field(default=b"", init=False)
 
@@ -126,7 +127,7 @@ class Attachment:
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": self.container_id,
             "CNI_NETNS": str(self.netns or self.suite.container.path),
-            "CNI_IFNAME": "eth0",
+            "CNI_IFNAME": self.ifname,
             "CNI_ARGS": "",
             "CNI_PATH": str(self.suite.directory),
             "CNID_SOCKET": self.suite.socket,
