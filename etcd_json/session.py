@@ -11,11 +11,11 @@ import _thread
 import errno
 import time
 
-from etcd_json.document import child, decode, encode, string
+from etcd_json.document import child, decode, encode, number, string
 from etcd_json.endpoint import Endpoint
 from etcd_json.errors import Denied, EtcdError, Unreachable
 from etcd_json.http import Answer, BrokenAnswer, request
-from etcd_json.refusal import NO_AUTH, is_about_token, message, refused, words
+from etcd_json.refusal import NO_AUTH, is_about_token, refused, words
 from etcd_json.stream import Cancelled, NotAccepted, Stream
 
 TYPE_CHECKING = False
@@ -107,10 +107,7 @@ class Session:
 
         def ask(attempt: _Attempt, token: str) -> Document:
             status, answer = self._exchange(attempt, request(attempt.endpoint, path, body, token))
-            document = decode(answer) if status == _OK else {}
-            if status != _OK or "error" in document:
-                raise _Refusal(words(answer))
-            return document
+            return _accepted(status, answer)
 
         with self._lock:
             return self._in_turn(ask, what, changes)
@@ -166,7 +163,9 @@ class Session:
         for place, endpoint in enumerate(self._endpoints):
             now = time.monotonic()
             share = (end - now) / (len(self._endpoints) - place)
-            attempt = _Attempt(endpoint, now + share, end, changes, cancel)
+            # A resolver that hung has left no time, which is no reason not to ask the others.
+            share = max(share, self._timeout / len(self._endpoints) / 2)
+            attempt = _Attempt(endpoint, now + share, max(end, now + share), changes, cancel)
             try:
                 found = self._as_user(ask, attempt, what)
             except (EtcdError, Cancelled):
@@ -274,14 +273,28 @@ class Session:
     @staticmethod
     def _first(attempt: _Attempt, answer: Answer) -> Document:
         """The first document of an answer that goes on."""
-        if answer.status != _OK:
+        if answer.status == _OK:
+            body = answer.line(attempt.by)
+            if body is None:
+                raise BrokenAnswer("it ended the answer")
+        else:
             body = answer.body(attempt.by)
             _see_to(answer.status, body)
-            raise _Refusal(words(body))
-        first = decode(answer.line(attempt.by) or b"")
-        if said := message(first) or string(child(first, "result"), "cancel_reason"):
+        first = _accepted(answer.status, body)
+        if said := string(child(first, "result"), "cancel_reason"):
             raise _Refusal(said)
         return first
+
+
+def _accepted(status: int, body: bytes) -> Document:
+    """The document of an answer that is no refusal."""
+    document = decode(body) if status == _OK else {}
+    if "error" in document:  # of a request whose answer goes on: too late for another status
+        status = number(child(document, "error"), "http_code")
+        _see_to(status, body)
+    if status != _OK:
+        raise _Refusal(words(body))
+    return document
 
 
 def _see_to(status: int, body: bytes) -> None:

@@ -256,3 +256,5 @@ def test_a_member_without_a_leader_ends_the_watch(host: Host, tmp_path: Path) ->
         members[1].kill()
         with pytest.raises(Unreachable, match="no leader"):
             next(watch)
+        with pytest.raises(Unreachable, match="cannot serve now: etcdserver: no leader"):
+            etcd.watch("net/", watch.next_revision)
