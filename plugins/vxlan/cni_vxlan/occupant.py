@@ -20,10 +20,8 @@ def process(port: int) -> str:
 
     A tunnel of the kernel's, which other tunnels can share a port with, is no process.
     """
-    for inode in _inodes(port):
-        if inode != "0":  # the kernel's own sockets have no inode
-            return _holder(inode) or "a process that ended just now"
-    return ""
+    # The kernel's own sockets have an inode here as well, but nobody has them open.
+    return next(filter(None, map(_holder, _inodes(port))), "")
 
 
 def anybody(nl: Netlink, port: int, own: str) -> str:
