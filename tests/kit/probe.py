@@ -25,16 +25,22 @@ _ALWAYS_DF = 2  # IP_PMTUDISC_DO, IPV6_PMTUDISC_DO
 _HEADERS = {socket.AF_INET: 20 + 8, socket.AF_INET6: 40 + 8}
 
 
+def reaches(ns: Namespace, address: str, seconds: float = 0.2) -> float | None:
+    """Milliseconds until an answer to an echo request; None for none in time, or no way there."""
+    try:
+        return ping(ns, address, seconds)
+    except OSError as error:  # no route (yet), or nobody has answered ARP
+        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
+            return None
+        raise
+
+
 def wait_reach(ns: Namespace, address: str, seconds: float = 5) -> float:
     """Wait until `address` answers an echo request from `ns`; the milliseconds it then took."""
     deadline = time.monotonic() + seconds
     while True:
-        try:
-            if (took := ping(ns, address, 0.05)) is not None:
-                return took
-        except OSError as error:  # no route yet, or nobody has answered ARP
-            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-                raise
+        if (took := reaches(ns, address, 0.05)) is not None:
+            return took
         assert time.monotonic() < deadline, f"{ns} does not reach {address} within {seconds} s"
 
 

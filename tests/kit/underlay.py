@@ -116,6 +116,7 @@ class Node(Namespace):
 
     def enable(self) -> None:
         """Give `eth0` its addresses and default routes, and wait until it carries packets."""
+        self.run(Path("/proc/sys/net/ipv6/conf/eth0/accept_dad").write_text, "0")
         batch(
             self,
             *(
@@ -127,6 +128,7 @@ class Node(Namespace):
         )
         for gateway in ROUTER:
             wait_reach(self, gateway)
+        self.wait_ready("eth0")  # its link-local address too
 
     def address(self, family: int) -> str:
         """Its underlay address of family 4 or 6."""
