@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni.skel import Plugin
 
+_THROUGH_THE_INTERFACE = frozenset({"dhcp"})
+
 
 def configured(call: Call) -> str:
     """The IPAM plugin's name, empty for a layer-2 network. Raises CniError(INVALID_CONFIG)."""
     return call.config.object("ipam").string("type")
+
+
+def needs_interface(name: str) -> bool:
+    """Whether the IPAM plugin works through the container's interface, as `dhcp` does.
+
+    Then the interface has to be there, and attached to its network, before ADD calls the plugin,
+    and still be there when DEL and GC do.
+    """
+    return name in _THROUGH_THE_INTERFACE
 
 
 def add(call: Call, name: str) -> Result:

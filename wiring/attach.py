@@ -2,13 +2,13 @@
 
 Everything that can be refused is refused before the first side effect. The IPAM plugin comes
 next, since what it allocates decides the rest, and from then on any error, time-out or signal
-unwinds what was done.
+unwinds what was done. One that works through the container's interface comes after that.
 """
 
 from __future__ import annotations
 
 from cni import ipam
-from cni.record import record
+from cni.record import record, replace
 from cni.result import DNS, Interface, Result
 from hostnet import announce, link, sysctl
 from hostnet.lock import NamespaceLock
@@ -62,8 +62,12 @@ def add(call: Call, config: Bridged) -> Result:
             raise veth.exists_inside(call.ifname, call.netns)
         host.find_bridge(outside, config.bridge)
         scene = _Scene(call, config, ns, inside, outside, undo)
-        wanted = _allocate(scene)
-        links = _connect(scene, wanted)
+        if ipam.needs_interface(config.ipam):
+            wanted, links = _connect_and_allocate(scene)
+        else:
+            wanted = _allocate(scene)
+            links = _connect(scene, wanted)
+            host.open_port(outside, links.port, config, call.owner)
         _configure(scene, wanted, links)
         _protect(scene, wanted, links)
         _announce(scene, wanted, links)
@@ -92,15 +96,9 @@ def _allocate(scene: _Scene) -> Plan:
 def _connect(scene: _Scene, wanted: Plan) -> _Links:
     """The bridge with its addresses, and the veth pair: the part under the lock."""
     config, nl, undo = scene.config, scene.outside, scene.undo
-    gateway: Link | None = None
     with NamespaceLock():
         bridge = host.ensure_bridge(nl, config, undo)
-        if wanted.gateways:
-            if config.vlan:
-                gateway = host.ensure_vlan_gateway(nl, config, bridge, undo)
-            host.ensure_addresses(
-                nl, gateway or bridge, wanted.gateways, config.force_address, undo
-            )
+        gateway = _ensure_gateway(scene, wanted, bridge)
         port = undo.step(
             lambda: veth.create(
                 nl,
@@ -116,13 +114,34 @@ def _connect(scene: _Scene, wanted: Plan) -> _Links:
     return _Links(bridge, port, link.by_index(scene.inside, port.peer), gateway)
 
 
+def _ensure_gateway(scene: _Scene, wanted: Plan, bridge: Link) -> Link | None:
+    """Give the host its addresses; under the lock. The gateway of a VLAN, None without one."""
+    config, nl, undo = scene.config, scene.outside, scene.undo
+    if not wanted.gateways:
+        return None
+    gateway = host.ensure_vlan_gateway(nl, config, bridge, undo) if config.vlan else None
+    host.ensure_addresses(nl, gateway or bridge, wanted.gateways, config.force_address, undo)
+    return gateway
+
+
+def _connect_and_allocate(scene: _Scene) -> tuple[Plan, _Links]:
+    """For an IPAM plugin that works through the interface, which must carry packets by then."""
+    links = _connect(scene, Plan())
+    host.open_port(scene.outside, links.port, scene.config, scene.call.owner)
+    link.set_up(scene.inside, links.inner.index)
+    announce.wait_forwarding(scene.outside, links.port.index)
+    wanted = _allocate(scene)
+    with NamespaceLock():
+        gateway = _ensure_gateway(scene, wanted, links.bridge)
+    return wanted, replace(links, gateway=gateway)
+
+
 def _configure(scene: _Scene, wanted: Plan, links: _Links) -> None:
-    """Both ends up, the container's last.
+    """The container's end up; the port is.
 
     The end that comes up first gets its carrier by the kernel's link watch, a moment later, and
-    until then drops what it is to send. So the port, whose opening is waited for, goes first.
+    until then drops what it is to send. So the port, whose opening is waited for, went first.
     """
-    host.open_port(scene.outside, links.port, scene.config, scene.call.owner)
     if not scene.config.disable_container_interface:
         container.configure(
             scene.ns, scene.inside, links.inner, wanted, detect_duplicates=scene.config.enable_dad

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 from hostnet import address, announce, link, route, sysctl
+from hostnet.netlink import NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cni import ip
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.netns import NetNS
@@ -24,7 +28,7 @@ def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplica
         announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
     link.set_up(nl, inner.index)
     for one in plan.ips:
-        address.add(nl, inner.index, one.address, nodad=not detect_duplicates)
+        _give(nl, inner, one.address, nodad=not detect_duplicates)
     for wanted in plan.installed:
         route.add(
             nl,
@@ -40,6 +44,15 @@ def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplica
             # reference: the network attached last is the one that leads out.
             beside=True,
         )
+
+
+def _give(nl: Netlink, inner: Link, wanted: ip.Interface, *, nodad: bool) -> None:
+    """Add the address, unless it is there: an IPAM plugin may have the kernel form it (SLAAC)."""
+    try:
+        address.add(nl, inner.index, wanted, nodad=nodad)
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
 
 
 def _settings(ifname: str, *, ipv6: bool, detect_duplicates: bool) -> None:

@@ -4,6 +4,9 @@ In that order nothing is ever addressed to a container that is gone, and an addr
 when nothing of its former holder is left. Everything is found by the attachment's identity, so a
 DEL needs neither the namespace nor a previous result. Every step runs, and what failed is reported
 together.
+
+An IPAM plugin that works through the container's interface comes before the link: it has to tell
+the network, through the link, that the address is free.
 """
 
 from __future__ import annotations
@@ -28,8 +31,11 @@ def delete(call: Call, ipam_plugin: str) -> None:
     steps = Steps()
     with firewall.Remover() as remover:
         steps.run(remover.remove, call.owner, veth.host_veth(call.owner))
+        early = ipam.needs_interface(ipam_plugin)
+        if early:
+            steps.run(ipam.delete, call, ipam_plugin)
         steps.run(veth.delete, call)
-        if ipam_plugin:
+        if ipam_plugin and not early:
             steps.run(ipam.delete, call, ipam_plugin)
     steps.finish()
 
@@ -43,9 +49,12 @@ def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
     steps = Steps()
     with firewall.Remover() as remover:
+        early = ipam.needs_interface(ipam_plugin)
+        if early:
+            steps.run(ipam.gc, call, ipam_plugin)
         steps.run(_sweep_ports, call, bridge_name, valid, remover)
         steps.run(remover.sweep, call.network, valid)
-        if ipam_plugin:
+        if ipam_plugin and not early:
             steps.run(ipam.gc, call, ipam_plugin)
     steps.finish()
 
