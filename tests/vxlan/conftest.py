@@ -89,3 +89,11 @@ def l2(host: Host, engine: str = "multicast", family: int = 4, **keys: Any) -> d
     if engine == "evpn":
         given["local"] = FOUR if family == 4 else SIX
     return document(host, **{**given, **keys})
+
+
+def remove_overlay(host: Host, vni: int = 42) -> None:
+    """What stays of an overlay by design: an administrator's work, and the end of a test."""
+    host.share("nft element inet pycni_vxlan *")
+    for name in (f"vxlan{vni}", f"vxbr{vni}"):
+        if name in host.links():
+            host.command("ip", "link", "delete", name)

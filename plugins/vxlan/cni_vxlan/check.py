@@ -77,7 +77,7 @@ def _guard_problems(stance: Stance) -> list[str]:
         return _unguarded(nl, overlay)
 
 
-def _unguarded(nl: Netlink, overlay: Overlay) -> list[str]:
+def _unguarded(nl: Netfilter, overlay: Overlay) -> list[str]:
     """With etcd, the peers are the watcher's affair; that there is a guard is not."""
     if (overlay.port, overlay.vni) in vtepguard.registered(nl):
         return []

@@ -130,14 +130,21 @@ def port_taken(port: int, holder: str) -> CniError:
 
 
 def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
-    """What hangs on the network's bridges besides the device itself."""
+    """What uses the device: all else on the network's own bridges and on that of the segment.
+
+    Of a bridge that is somebody else's only what bears the network's label.
+    """
     names = []
     for bridge in link.dump(nl, kind="bridge"):
         mark = identity.read_alias(bridge.alias)
-        ours = mark is not None and mark.is_of(overlay.network)
-        if ours or found.master == bridge.index or bridge.name == overlay.bridge:
-            ports = link.dump(nl, master=bridge.index)
-            names += [port.name for port in ports if port.index != found.index]
+        ours = (mark is not None and mark.is_of(overlay.network)) or found.master == bridge.index
+        if ours or bridge.name == overlay.bridge:
+            names += [
+                port.name
+                for port in link.dump(nl, master=bridge.index)
+                if port.index != found.index
+                and (ours or port.alias.startswith(f"{overlay.network}/"))
+            ]
     return names
 
 

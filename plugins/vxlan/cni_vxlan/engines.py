@@ -53,7 +53,7 @@ def take(
     place = site.find(nl, overlay, device)
     mtu = site.mtu(overlay, place)
     if device is None:
-        _require_port(overlay)
+        _require_port(nl, overlay)
     # In a segment nobody computes the MAC: what the device was made with is right.
     mac = device.mac if device is not None else _mac(overlay, str(place.local), place)
     plain = Wanted(overlay, place, mac, mtu)
@@ -71,9 +71,9 @@ def _mac(overlay: Overlay, node: str, place: Site) -> str:
     return identity.vtep_mac(node, overlay.vni, place.local.version)
 
 
-def _require_port(overlay: Overlay) -> None:
+def _require_port(nl: Netlink, overlay: Overlay) -> None:
     """Refuse a port that a process has before anything is made. Raises CniError(IN_THE_WAY)."""
-    holder = occupant.process(overlay.port)
+    holder = occupant.process(nl, overlay.port)
     if holder:
         raise devices.port_taken(overlay.port, holder)
 

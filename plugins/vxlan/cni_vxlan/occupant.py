@@ -15,28 +15,30 @@ if TYPE_CHECKING:
 _TABLES = ("/proc/thread-self/net/udp", "/proc/thread-self/net/udp6")
 
 
-def process(port: int) -> str:
+def process(nl: Netlink, port: int) -> str:
     """The process with a socket on this port in the calling thread's namespace; empty for none.
 
-    A tunnel of the kernel's, which other tunnels can share a port with, is no process.
+    A VXLAN device, which others can share a port with, is no process, though its socket is listed
+    like one; where one has the port, nobody else does.
     """
-    # The kernel's own sockets have an inode here as well, but nobody has them open.
-    return next(filter(None, map(_holder, _inodes(port))), "")
+    inodes = list(_inodes(port))
+    if not inodes or _devices(nl, port):
+        return ""
+    return next(filter(None, map(_holder, inodes)), "")
 
 
 def anybody(nl: Netlink, port: int, own: str) -> str:
     """Who keeps the device `own` from this port, in words."""
-    found = process(port)
-    if found:
-        return found
-    others = [
-        one.name
-        for one in link.dump(nl, kind="vxlan")
-        if one.name != own and vxlan.Vxlan(one).port == port
-    ]
+    others = [name for name in _devices(nl, port) if name != own]
     if others:
         return f"the VXLAN device {', '.join(others)}, which is not set up to share it"
-    return "another socket of the kernel"
+    return process(nl, port) or "another socket of the kernel"
+
+
+def _devices(nl: Netlink, port: int) -> list[str]:
+    """The VXLAN devices that have the port."""
+    found = link.dump(nl, kind="vxlan")
+    return [one.name for one in found if one.up and vxlan.Vxlan(one).port == port]
 
 
 def _inodes(port: int) -> Iterator[str]:
