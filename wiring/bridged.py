@@ -7,11 +7,10 @@ and GC, which must clean up under a config that has since become invalid.
 
 from __future__ import annotations
 
-from cni import ipam, wire
-from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, UNSUPPORTED_FIELD, CniError
-from cni.ip import parse_mac
+from cni.errors import INVALID_CONFIG, UNSUPPORTED_FIELD, CniError
 from cni.names import ifname_problem
 from cni.record import record
+from wiring import keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from cni.ip import Network
     from cni.jsonvalue import JsonObject
     from cni.result import DNS, Route
-
-_MIN_MTU = 68  # RFC 791: what every IPv4 link must carry
-_MAX_MTU = 65535
 
 
 @record
@@ -81,18 +77,18 @@ def read(call: Call, bridge: str, *, is_gateway: bool = False) -> Bridged:
         is_default_gateway=default_gateway,
         force_address=config.boolean("forceAddress"),
         ip_masq=config.boolean("ipMasq") and _masquerades_by_nftables(config),
-        mtu=_mtu(config),
+        mtu=keys.mtu(config),
         hairpin=config.boolean("hairpinMode"),
         promisc=config.boolean("promiscMode"),
         macspoofchk=config.boolean("macspoofchk"),
         enable_dad=config.boolean("enabledad"),
         disable_container_interface=config.boolean("disableContainerInterface"),
         port_isolation=config.boolean("portIsolation"),
-        mac=_mac(call),
-        ipam=ipam.configured(call),
-        dns=wire.read_dns(config.object("dns")) if config.object("dns").raw else None,
+        mac=keys.mac(call),
+        ipam=keys.ipam_plugin(call),
+        dns=keys.dns(config),
     )
-    _check_together(found, config, call.version)
+    _check_together(found)
     return found
 
 
@@ -105,10 +101,7 @@ def lenient(call: Call, bridge: str) -> tuple[str, str]:
         name = _bridge(call.config, bridge)
     except CniError:
         name = ""
-    try:
-        return name, ipam.configured(call)
-    except CniError:
-        return name, ""
+    return name, keys.lenient_ipam(call)
 
 
 def _bridge(config: JsonObject, default: str) -> str:
@@ -116,13 +109,6 @@ def _bridge(config: JsonObject, default: str) -> str:
     if ifname_problem(name):
         raise config.wrong("bridge", "an interface name of at most 15 characters without '/'")
     return name
-
-
-def _mtu(config: JsonObject) -> int:
-    mtu = config.integer("mtu", 0, 0, _MAX_MTU)
-    if 0 < mtu < _MIN_MTU:
-        raise config.wrong("mtu", f"0 or an integer from {_MIN_MTU} to {_MAX_MTU}")
-    return mtu
 
 
 def _masquerades_by_nftables(config: JsonObject) -> bool:
@@ -136,24 +122,7 @@ def _masquerades_by_nftables(config: JsonObject) -> bool:
     return True
 
 
-def _mac(call: Call) -> str:
-    """runtimeConfig before args.cni before CNI_ARGS, as in the reference."""
-    for place in (call.config.object("runtimeConfig"), call.config.object("args").object("cni")):
-        mac = place.mac("mac")
-        if mac:
-            return mac
-    text = call.args.get("MAC", "")
-    if not text:
-        return ""
-    try:
-        return parse_mac(text)
-    except ValueError as error:
-        raise CniError(
-            INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
-        ) from None
-
-
-def _check_together(found: Bridged, config: JsonObject, version: str) -> None:
+def _check_together(found: Bridged) -> None:
     """What each key allows and the combination does not."""
     if found.hairpin and found.promisc:
         raise CniError(
@@ -166,8 +135,4 @@ def _check_together(found: Bridged, config: JsonObject, version: str) -> None:
             INVALID_CONFIG,
             'key "disableContainerInterface" is true: cannot use IPAM with it, since the '
             'interface stays down; empty the key "ipam"',
-        )
-    if not found.ipam and version in ("0.1.0", "0.2.0"):
-        raise config.wrong(
-            "ipam", f"an IPAM plugin: cniVersion {version} cannot tell a result without addresses"
         )

@@ -1,0 +1,73 @@
+"""Keys that several interface plugins have, read the same way and refused in the same words."""
+
+from __future__ import annotations
+
+from cni import ipam, wire
+from cni.errors import INVALID_ENVIRONMENT, CniError
+from cni.ip import parse_mac
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.jsonvalue import JsonObject
+    from cni.result import DNS
+
+_MIN_MTU = 68  # RFC 791: what every IPv4 link must carry
+_MAX_MTU = 65535
+
+
+def mtu(config: JsonObject) -> int:
+    """`mtu` in bytes, 0 for the kernel's choice. Raises CniError(INVALID_CONFIG)."""
+    found = config.integer("mtu", 0, 0, _MAX_MTU)
+    if 0 < found < _MIN_MTU:
+        raise config.wrong("mtu", f"0 or an integer from {_MIN_MTU} to {_MAX_MTU}")
+    return found
+
+
+def mac(call: Call) -> str:
+    """The container's hardware address, empty where none is asked for.
+
+    Of runtimeConfig before args.cni before CNI_ARGS, as in the reference. Raises CniError:
+    INVALID_CONFIG names the key, INVALID_ENVIRONMENT the argument.
+    """
+    for place in (call.config.object("runtimeConfig"), call.config.object("args").object("cni")):
+        found = place.mac("mac")
+        if found:
+            return found
+    text = call.args.get("MAC", "")
+    if not text:
+        return ""
+    try:
+        return parse_mac(text)
+    except ValueError as error:
+        raise CniError(
+            INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
+        ) from None
+
+
+def dns(config: JsonObject) -> DNS | None:
+    """`dns`, which goes before the IPAM plugin's; None where the config has none."""
+    found = config.object("dns")
+    return wire.read_dns(found) if found.raw else None
+
+
+def ipam_plugin(call: Call) -> str:
+    """The IPAM plugin's name, empty for a layer-2 network.
+
+    Raises CniError(INVALID_CONFIG), also for a layer-2 network in a version that cannot tell one.
+    """
+    name = ipam.configured(call)
+    if not name and call.version in ("0.1.0", "0.2.0"):
+        raise call.config.wrong(
+            "ipam",
+            f"an IPAM plugin: cniVersion {call.version} cannot tell a result without addresses",
+        )
+    return name
+
+
+def lenient_ipam(call: Call) -> str:
+    """The IPAM plugin's name, empty where there is none or it cannot be read: for DEL and GC."""
+    try:
+        return ipam.configured(call)
+    except CniError:
+        return ""
