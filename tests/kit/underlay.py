@@ -247,14 +247,17 @@ class Underlay:
         on = int(snooping)
         batch(
             self.switch,
-            f"link add switch type bridge mcast_snooping {on} mcast_querier {on}",
+            # With a MAC of its own: else it has the lowest of its ports' until another host joins,
+            # whereupon what the others have learned is wrong.
+            f"link add switch address 02:00:5e:00:00:fe type bridge"
+            f" mcast_snooping {on} mcast_querier {on}",
             *(
                 f"address add {address}/{prefix} dev switch nodad"
                 for address, prefix in zip(ROUTER, PREFIX, strict=True)
             ),
             f"link set switch mtu {self.mtu} up",
         )
-        # Not the ports' state: without STP the bridge sometimes puts a port to blocking instead.
+        # Rules, and not the ports' state: the bridge forgets nothing, as a bad cable would have it.
         self.switch.command("nft", "-f", "-", stdin=_SWITCH_RULES)
 
     def join(self, four: str = "", six: str = "") -> Node:
