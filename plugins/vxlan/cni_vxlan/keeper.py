@@ -32,7 +32,7 @@ from hostnet.netfilter import Netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Protocol, TypeAlias
 
     from cni.ip import Network
@@ -159,6 +159,7 @@ class Keeper:
     def _hear_tenure(self, news: Held | Lost | Unsure) -> None:
         match news:
             case Held():
+                self._must_look |= bool(self._lost)
                 self._lost = self._unsure = ""
                 if news.updated:
                     self._log("told etcd where this host is now", network=self.overlay.network)
@@ -167,9 +168,15 @@ class Keeper:
             case Unsure():
                 self._unsure = news.problem
 
-    def notice(self, nl: Netlink) -> None:
-        """Look whether something happened to the device or its underlay. Raises NetlinkError."""
-        if find(nl, self.overlay).mark() != self._mark:
+    def notice(self, nl: Netlink, heard: Collection[int]) -> None:
+        """Look whether something happened to the device or its underlay. Raises NetlinkError.
+
+        heard: the indexes of links of which the kernel has announced something. Our own is looked
+        over in any case: one that was down for a moment is as before, and has lost its routes.
+        """
+        device = self._place.device
+        is_heard_of = device is not None and device.index in heard
+        if is_heard_of or find(nl, self.overlay).mark() != self._mark:
             self._must_look = True
 
     def settle(self, nl: Netlink) -> None:
@@ -223,6 +230,7 @@ class Keeper:
             self._attend()
             self._problems = ()
             if place.device is None:
+                self._count = 0
                 return
             peers = self._peers()
             if peers is not None:
@@ -234,7 +242,7 @@ class Keeper:
     def _follow(self, nl: Netlink) -> None:
         """Act on the changes of single peers."""
         changes = self._roster.changes(self._place.subnets)
-        if changes is None or self._place.device is None:
+        if changes is None or self._place.device is None or not self._is_ours():
             self._look(nl)
             return
         before, after = changes
@@ -248,12 +256,17 @@ class Keeper:
     def _peers(self) -> list[Peer] | None:
         """All of them; None where nobody knows, and those in the kernel must do."""
         if self._settings is not None:
-            if not self._roster.is_known:
+            if not self._is_ours():
                 return None
             peers, self._remarks = self._roster.peers(self._place.subnets)
             return peers
         stance = self._place.stance
         return None if stance is None else [*(stance.peers or ())]
+
+    def _is_ours(self) -> bool:
+        """Whether etcd's list can be meant for this host. Else what is in the kernel is all that
+        keeps containers talking: etcd may have lost everything, not just this host."""
+        return self._roster.is_known and self._roster.has_own and not self._lost
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""

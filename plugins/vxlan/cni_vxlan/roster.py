@@ -27,6 +27,11 @@ class Roster:
         self._strange: dict[str, str] = {}
         self._before: dict[str, Node | None] | None = None
 
+    @property
+    def has_own(self) -> bool:
+        """Whether this host is among them: who gave it up, or lost the data, tells us nothing."""
+        return self.own in self._nodes
+
     def take_list(self, news: Listed) -> None:
         """Take over a whole list."""
         self.is_known = True

@@ -82,7 +82,6 @@ class Tenure:
         self._stand = stand
         self._is_news = True
         self._is_closed = False
-        self._is_lost = False
         self._lease = 0
         self._looked = _NEVER
         name = f"tenure in {overlay.network}"
@@ -143,7 +142,7 @@ class Tenure:
         registry = Registry(etcd, self._overlay.network, prefix, cluster)
         if self._lease and not etcd.keep_alive(self._lease):
             self._lease = 0
-        if time.monotonic() - self._looked < _LOOK_SECONDS and (self._lease or self._is_lost):
+        if self._lease and time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         with self._news:
             stand = self._stand
@@ -162,7 +161,6 @@ class Tenure:
                 f"another host, whose VTEP has {holding.address}, is called {name} in etcd too: "
                 'give each host a name of its own (the host\'s, or key "peers.node")'
             )
-        self._is_lost = bool(problem) or node is None
         if problem or node is None:
             self._lease = 0
             self._post(Lost(problem))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import select
+import struct
 import time
 from _socket import SO_SNDBUF, SOL_SOCKET
 from collections import deque
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
     from cni_vxlan.keeper import Log, News
     from cni_vxlan.overlay import Overlay
+    from hostnet.monitor import Heard
 
 CONFIG_SECONDS = 1.0
 _GROUPS = (RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR)
+_INDEX = struct.Struct("=4xi")
 _QUIET_SECONDS = 0.02
 """Announcements come in bursts, above all when containers start: what they mean is looked at once
 for as many as come within this time."""
@@ -49,7 +52,7 @@ class Watcher:
 
     listener: a listening stream socket for those who ask for the state. load: gives the overlays
     there are to be, or None where they are as before; it is called every second. log: takes a line
-    with facts. stop: a descriptor that ends the watcher once it is readable.
+    with facts. stops: descriptors of which any ends the watcher once it is readable.
     """
 
     def __init__(
@@ -57,17 +60,18 @@ class Watcher:
         listener: socket,
         load: Callable[[], Collection[Overlay] | None],
         log: Log,
-        stop: int,
+        stops: Collection[int],
     ) -> None:
         self._listener = listener
         self._load = load
         self._log = log
-        self._stop = stop
+        self._stops = stops
         self._keepers: list[Keeper] = []
         self._inbox: deque[tuple[Keeper, News]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._started = time.monotonic()
         self._noticed = 0.0
+        self._links: set[int] = set()
 
     def run(self) -> None:
         """Keep them until it is told to stop."""
@@ -75,22 +79,30 @@ class Watcher:
         self._listener.setblocking(False)
         poll = select.poll()
         with Netlink() as nl, Monitor(*_GROUPS) as monitor:
-            for fd in (self._listener.fileno(), self._wake, self._stop, monitor.fileno()):
+            for fd in (self._listener.fileno(), self._wake, *self._stops, monitor.fileno()):
                 poll.register(fd, select.POLLIN)
             wait = 0.0
             while True:
                 ready = {fd for fd, _ in poll.poll(1000 * wait)}
-                if self._stop in ready:
+                if not ready.isdisjoint(self._stops):
                     break
                 if self._listener.fileno() in ready:
                     self._answer()
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
-                if monitor.fileno() in ready and monitor.take() and not self._noticed:
-                    self._noticed = time.monotonic() + _QUIET_SECONDS
+                if monitor.fileno() in ready:
+                    self._take(monitor.take())
                 wait = self._turn(nl)
         for keeper in self._keepers:
             keeper.close()
+
+    def _take(self, heard: Heard) -> None:
+        if not heard:
+            return
+        if not self._noticed:
+            self._noticed = time.monotonic() + _QUIET_SECONDS
+        # Both kinds of message (ifinfomsg, ifaddrmsg) have the link's index at the same place.
+        self._links.update(_INDEX.unpack_from(payload)[0] for _kind, payload in heard.messages)
 
     def _turn(self, nl: Netlink) -> float:
         """Do what is due; gives the seconds until something will be."""
@@ -105,8 +117,10 @@ class Watcher:
             self._noticed = 0.0
         for keeper in self._keepers:
             if is_noticed:
-                keeper.notice(nl)
+                keeper.notice(nl, self._links)
             keeper.settle(nl)
+        if is_noticed:
+            self._links.clear()
         due = [keeper.due for keeper in self._keepers]
         due += [self._noticed] if self._noticed else []
         until = min(due, default=now + CONFIG_SECONDS) - time.monotonic()
