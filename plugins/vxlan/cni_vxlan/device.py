@@ -91,22 +91,30 @@ def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
     Raises CniError(IN_THE_WAY) where it differs under containers, or another device has the VNI.
     """
     if found is not None:
-        differences = list(_fixed(nl, wanted, found))
-        if not differences:
+        if can_stay(nl, wanted, found):
             return adjust(nl, wanted, found)
-        ports = attached(nl, wanted.overlay, found)
-        if ports:
-            raise CniError(
-                IN_THE_WAY,
-                f"device {found.name} {'; '.join(differences)}, and is not made anew under "
-                f"containers ({', '.join(ports[:5])}): take the config back, or remove them first",
-            )
         remove(nl, found)
     made = undo.step(lambda: _create(nl, wanted), lambda made: _remove_unused(nl, wanted, made))
     _quiet(made.name, bridged=wanted.overlay.mode == "l2")
     for one in wanted.addresses:
         address.add(nl, made.index, one, nodad=True)
     return made
+
+
+def can_stay(nl: Netlink, wanted: Wanted, found: Link) -> bool:
+    """Whether the device can be what is wanted; False where it is to be made anew.
+
+    Raises CniError(IN_THE_WAY) where that would be under containers.
+    """
+    differences = list(_fixed(nl, wanted, found))
+    ports = attached(nl, wanted.overlay, found) if differences else []
+    if ports:
+        raise CniError(
+            IN_THE_WAY,
+            f"device {found.name} {'; '.join(differences)}, and is not made anew under containers "
+            f"({', '.join(ports[:5])}): take the config back, or remove them first",
+        )
+    return not differences
 
 
 def bring_up(nl: Netlink, wanted: Wanted, found: Link) -> None:

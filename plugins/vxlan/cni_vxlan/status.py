@@ -46,7 +46,9 @@ def _agreed(nl: Netlink, call: Call, config: Config) -> Terms:
     found = device.find(nl, overlay)
     stance = engines.take(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
-    if found is None and isinstance(overlay.peers, Etcd):
+    if found is not None:
+        device.can_stay(nl, stance.wanted, found[0])
+    elif isinstance(overlay.peers, Etcd):
         _require_place(stance, overlay.peers)
     agreed = terms.of(call, config, stance.wanted.mtu, stance.wanted.subnets)
     if overlay.mode == "l3" and not stance.wanted.subnets:
