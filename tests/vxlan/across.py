@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 import itertools
+import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from types import TracebackType
 from typing import NamedTuple
 
 import pytest
 
+from cni_vxlan import watchstate
+from tests.cnid.daemon import CNID
 from tests.kit.calls import Document
+from tests.kit.etcd import EtcdServer
 from tests.kit.frr import Frr, needs_frr
 from tests.kit.namespace import Namespace
 from tests.kit.probe import transfer, wait_reach
-from tests.kit.underlay import Node, Underlay, batch
+from tests.kit.underlay import ROUTER, Node, Underlay, batch
 
 FOUR, SIX = "10.244.{}.0/24", "fd00:1:0:{}::/64"
 """A node's subnets in mode l3, by its number."""
@@ -54,6 +60,9 @@ ENGINES = {
         Engine("multicast", "l2", 6),
         Engine("evpn", "l2", 4),
         Engine("flannel", "l3", 4),
+        Engine("etcd", "l3", 4),
+        Engine("etcd", "l3", 6),
+        Engine("etcd", "l2", 4),
     )
 }
 
@@ -84,7 +93,8 @@ class Container(NamedTuple):
 class Overlay:
     """`with Overlay(underlay, engine) as overlay:` a network, `vni` its VNI and part of its name.
 
-    keys: more of the plugin's config, such as {"ipMasq": True}.
+    keys: more of the plugin's config, such as {"ipMasq": True}. etcd, where the engine is that, is
+    on the switch; watchers and FRR are on every node.
     """
 
     _names = itertools.count(1)
@@ -96,6 +106,10 @@ class Overlay:
         self.name = f"overlay{self.vni}"
         self._keys = keys
         self.frr: dict[str, Frr] = {}
+        self.watchers: dict[str, Popen[str]] = {}
+        self.etcd = EtcdServer(
+            underlay.switch, underlay.directory / "etcd", ROUTER[engine.family == 6]
+        )
 
     @property
     def device(self) -> str:
@@ -118,13 +132,20 @@ class Overlay:
             "ipam": {"type": "host-local"},
             **self._keys,
         }
-        if engine.mode == "l2":
+        if engine.mode == "l2" and engine.peers == "etcd":
+            found["ipam"] = {
+                "type": "etcd-ipam",
+                "ranges": [[{"subnet": one}] for one in STRETCHED],
+            }
+        elif engine.mode == "l2":
             found["ipam"]["ranges"] = [
                 [{"subnet": subnet, "rangeStart": first, "rangeEnd": last}]
                 for subnet, first, last in _ranges(node)
             ]
         elif engine.peers != "flannel":
             found["network"] = ["10.244.0.0/16", "fd00:1::/48"]
+        if engine.peers == "etcd" and engine.family == 6:  # IPv4 is what it would choose
+            found["local"] = node.six
         return found
 
     def _peers(self) -> Document:
@@ -134,6 +155,8 @@ class Overlay:
             return {"type": "static", "nodes": nodes}
         if engine.peers == "multicast":
             return {"type": "multicast", "group": GROUPS[engine.family]}
+        if engine.peers == "etcd":
+            return {"type": "etcd", "endpoints": [self.etcd.url]}
         return {"type": engine.peers}
 
     def _static(self, node: Node) -> Document:
@@ -180,6 +203,8 @@ class Overlay:
             others = [one.four for one in self.underlay.nodes if one is not node]
             frr = self.frr.setdefault(node.name, Frr(node, others))
             frr.start()
+        elif self.engine.peers == "etcd":
+            self.watch(node)
         elif self.engine.peers == "flannel":
             flanneld(node, self.underlay.nodes)
 
@@ -187,17 +212,53 @@ class Overlay:
         """End what runs on a node, without a word to anybody."""
         if node.name in self.frr:
             self.frr[node.name].stop()
+        if watcher := self.watchers.pop(node.name, None):
+            watcher.kill()
+            watcher.wait()
+
+    def watch(self, node: Node) -> None:
+        """Install the config on a node, and start the watcher there."""
+        node.run(self.install, node)
+        self.watchers[node.name] = node.popen(*CNID, "overlay", stdout=DEVNULL, stderr=DEVNULL)
+
+    def install(self, node: Node) -> None:
+        """Write the config to where runtimes and the watcher look for it; to be run on the node."""
+        config = self.config(node)
+        top = {key: config.pop(key) for key in ("cniVersion", "name")}
+        conflist = Path("/etc/cni/net.d", f"{self.name}.conflist")
+        # In one step: the watcher looks at any time.
+        conflist.with_suffix(".new").write_text(json.dumps({**top, "plugins": [config]}))
+        conflist.with_suffix(".new").rename(conflist)
+
+    def said(self, node: Node) -> Document:
+        """What the watcher on a node says about the network; empty where none answers yet."""
+        try:
+            return dict(node.run(watchstate.network, self.name))
+        except OSError:
+            return {}
+
+    def wait_said(self, node: Node, seconds: float = 10, **facts: object) -> None:
+        """Wait until the watcher says these, such as state="synced", peers=2."""
+        deadline = time.monotonic() + seconds
+        while not facts.items() <= (found := self.said(node)).items():
+            assert time.monotonic() < deadline, f"{node.name}: {found}, expected {facts}"
 
     def _stop_all(self) -> None:
         for node in self.underlay.nodes:
             self.stop(node)
+        self.etcd.kill()
 
     def __enter__(self) -> Overlay:
         try:
+            if self.engine.peers == "etcd":
+                self.etcd.start()
             for node in self.underlay.nodes:
                 self.start(node)
             for one in self.frr.values():
                 one.wait_peers()
+            for node in self.underlay.nodes:
+                if node.name in self.watchers:
+                    self.wait_said(node, state="absent")
         except BaseException:
             self._stop_all()
             raise
