@@ -1,4 +1,4 @@
-"""`cnid`: run the daemon in the foreground; `cnid status`: ask a running one."""
+"""`cnid`: run the daemon in the foreground; `cnid status`: ask it; `cnid overlay`: see there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from cnid import status, systemd
 from cnid.guard import Guard
 from cnid.journal import log
 from cnid.listen import claim, listen_metrics, listen_unix
+from cnid.networks import DIRECTORY
 from cnid.pool import Pool, open_descriptors
 from cnid.preload import preload
 from cnid.protocol import BUILD_LONGEST
 from cnid.server import PATIENCE_SECONDS, Server
+from cnid.supervisor import Supervisor
 from hostnet import nft
 
 TYPE_CHECKING = False
@@ -35,12 +37,19 @@ def main(
     plugins: Mapping[str, Callable[[], Plugin]], build: str, arguments: list[str] | None = None
 ) -> int:
     """The command; gives its exit status. build: what launchers must be of too."""
-    asked = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    asked = _parser().parse_args(given)
     path: str = asked.socket
     if asked.command == "status":
         return status.show(path, as_json=asked.json)
     try:
-        return _serve(plugins, build, asked, path)
+        if asked.command == "overlay":
+            from cnid import overlay
+
+            _open_standard_streams()
+            return overlay.run(asked.conf_dir, until_eof=asked.until_eof)
+        itself = sys.orig_argv[: len(sys.orig_argv) - len(given)]
+        return _serve(plugins, build, asked, path, Supervisor(asked.conf_dir, itself))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"cnid: {error}\n")
         return 1
@@ -71,11 +80,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics", metavar="ADDRESS", help="Prometheus at unix:PATH or 127.0.0.1:PORT"
     )
+    _add_conf_dir(parser, DIRECTORY)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     asking = commands.add_parser("status", help="what a running daemon has done")
     _add_socket(asking, argparse.SUPPRESS, default)  # which leaves what stands before `status`
     asking.add_argument("--json", action="store_true", help="for programs")
+    keeping = commands.add_parser(
+        "overlay",
+        help="keep overlay networks in step with their peers; the daemon does this by itself",
+    )
+    _add_conf_dir(keeping, argparse.SUPPRESS)
+    keeping.add_argument(
+        "--until-eof", action="store_true", help="end when standard input does, as with the daemon"
+    )
     return parser
+
+
+def _add_conf_dir(parser: argparse.ArgumentParser, default: str) -> None:
+    what = f"network configurations, whose overlays are kept ({DIRECTORY}); empty for none"
+    parser.add_argument("--conf-dir", metavar="DIRECTORY", default=default, help=what)
 
 
 def _add_socket(parser: argparse.ArgumentParser, default: str, shown: str) -> None:
@@ -91,7 +114,11 @@ def _count(text: str) -> int:
 
 
 def _serve(
-    plugins: Mapping[str, Callable[[], Plugin]], build: str, asked: argparse.Namespace, path: str
+    plugins: Mapping[str, Callable[[], Plugin]],
+    build: str,
+    asked: argparse.Namespace,
+    path: str,
+    supervisor: Supervisor,
 ) -> int:
     if len(build) > BUILD_LONGEST:
         raise ValueError(f"the build {build!r} has more than {BUILD_LONGEST} characters")
@@ -122,6 +149,7 @@ def _serve(
             metrics=scraped,
             notify=systemd.notify,
             alive=alive,
+            supervisor=supervisor,
             tick=alive.every,
             patience=asked.patience,
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cnid.guard import Guard
     from cnid.pool import Member, Pool
+    from cnid.supervisor import Supervisor
     from cnid.tally import Status
 
 SILENT_SECONDS = 5.0
@@ -75,7 +76,8 @@ class Server:
 
     metrics: a listening stream socket for Prometheus, or None. notify: told READY=1 and STOPPING=1,
     as systemd wants it. alive: called every `tick` seconds and with every event. patience: seconds
-    that calls wait for a worker while none of them ends a call.
+    that calls wait for a worker while none of them ends a call. supervisor: of the process that
+    keeps overlays.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Server:
         metrics: socket.socket | None,
         notify: Callable[[str], None],
         alive: Callable[[], None],
+        supervisor: Supervisor,
         tick: float = _TICK,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
@@ -98,6 +101,7 @@ class Server:
         self._metrics = metrics
         self._notify = notify
         self._alive = alive
+        self._supervisor = supervisor
         self._every = min(tick, _TICK)
         self._patience = patience
         self._moved = self._told = time.monotonic()
@@ -131,6 +135,7 @@ class Server:
                     handler: Callable[[], None] = key.data
                     handler()
             self._tick()
+        self._supervisor.close()
         self._pool.close()
 
     def _watch(self, what: socket.socket | Member, handler: Callable[[], None]) -> None:
@@ -309,15 +314,19 @@ class Server:
             self._forget(connection)
         while True:
             try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    break
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 break
+            if pid == 0:
+                break
+            self._supervisor.ended(pid, status)
         while self._paused and self._paused[0][0] <= now:
             self._paused.pop(0)[1]()
         self._refill()
         self._dispatch()
         self._hold_out(now)
+        if not self._stopping:
+            self._supervisor.tick()
         self._alive()
 
     def _hold_out(self, now: float) -> None:
@@ -345,4 +354,5 @@ class Server:
                 for member in self._pool.members
             ],
             "calls": self._tally.rows(),
+            "overlay": self._supervisor.state(),
         }

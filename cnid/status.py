@@ -11,7 +11,7 @@ from cnid import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cnid.tally import Status
+    from cnid.tally import OverlayState, Status
 
 _ANSWER_SECONDS = 5.0
 
@@ -67,4 +67,18 @@ def as_text(found: Status) -> str:
         f"{one['pid']:<14}{'busy' if one['busy'] else 'idle':<9}{one['calls']:>8}"
         for one in found["workers"]
     )
-    return "\n".join(lines)
+    return "\n".join(lines + _overlay(found.get("overlay")))
+
+
+def _overlay(found: OverlayState | None) -> list[str]:
+    """Nothing where no configuration needs it."""
+    if not found or not found["wanted"]:
+        return []
+    if not found["pid"]:
+        return ["", f"overlay: its process does not run; it was started {found['starts']} times"]
+    up = dt.timedelta(seconds=int(found["uptime"]))
+    line = (
+        f"overlay: process {found['pid']}, up {up}, {found['memory'] / 1024:.0f} MiB, "
+        f"started {found['starts']} times; `cnitool overlay state NETWORK` asks it"
+    )
+    return ["", line]

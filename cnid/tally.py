@@ -8,7 +8,7 @@ from cni.call import COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from typing import NotRequired, TypedDict
 
     from cni.jsonvalue import JsonValue
 
@@ -29,8 +29,18 @@ if TYPE_CHECKING:
         busy: bool
         calls: int
 
+    class OverlayState(TypedDict):
+        """The process that keeps overlays. pid: 0 while there is none. starts: how often it was
+        started. uptime: seconds. memory: KiB."""
+
+        wanted: bool
+        pid: int
+        starts: int
+        uptime: float
+        memory: int
+
     class Status(TypedDict):
-        """What `cnid status` shows. uptime: seconds."""
+        """What `cnid status` shows. uptime: seconds. overlay: not of an older daemon."""
 
         build: str
         pid: int
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
         lost: int
         workers: list[WorkerState]
         calls: list[Row]
+        overlay: NotRequired[OverlayState]
 
 
 # Seconds, upper bounds of the histogram's buckets.

@@ -1,0 +1,148 @@
+"""The process `cnid overlay`: there while a configuration needs it, and back soon if it dies.
+
+It is this program executed anew, cold, and not a fork of the daemon: a fork would carry the sockets
+that callers connect to, and everything that plugins import, through a life as long as the daemon's,
+and could not be told from a worker in a list of processes. It ends with the daemon however that
+ends: its stdin is a pipe of which the daemon has the only other end.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from cnid.journal import log
+from cnid.networks import Networks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cnid.tally import OverlayState
+
+_LOOK_SECONDS = 1.0
+_FIRST_REST_SECONDS = 1.0
+_MOST_REST_SECONDS = 30.0
+_LONG_SECONDS = 60.0
+"""Who lived so long was well: a first rest is enough for the next one."""
+_END_SECONDS = 5.0
+_SYSTEMDS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+"""What systemd says to the daemon alone."""
+
+
+class Supervisor:
+    """directory: of the network configurations, empty for none. command: what executes this program
+    anew, without arguments."""
+
+    def __init__(self, directory: str, command: list[str]) -> None:
+        self._networks = Networks(directory) if directory else None
+        self._command = [*command, "overlay", "--conf-dir", directory, "--until-eof"]
+        self._pid = 0
+        self._lifeline = -1
+        self._starts = 0
+        self._started = 0.0
+        self._wanted = False
+        self._told = False
+        self._look = 0.0
+        self._not_before = 0.0
+        self._rest = _FIRST_REST_SECONDS
+
+    def tick(self) -> None:
+        """See whether it is wanted, and start or end it."""
+        now = time.monotonic()
+        if self._networks is not None and now >= self._look:
+            self._look = now + _LOOK_SECONDS
+            overlays = self._networks.changed()
+            if overlays is not None:
+                self._wanted = bool(overlays)
+        if self._wanted and not self._pid and now >= self._not_before:
+            self._start(now)
+        elif self._pid and not self._wanted and not self._told:
+            self._told = True
+            os.kill(self._pid, signal.SIGTERM)
+
+    def ended(self, pid: int, status: int) -> None:
+        """A child of the daemon's has ended, with a status as of waitpid(2)."""
+        if pid != self._pid:
+            return
+        self._forget()
+        lived = time.monotonic() - self._started
+        if not self._told:
+            log("overlay process ended", pid=pid, status=os.waitstatus_to_exitcode(status))
+            self._rest_after(lived)
+
+    def close(self) -> None:
+        """End it, within seconds."""
+        if not self._pid:
+            return
+        pidfd = os.pidfd_open(self._pid)
+        try:
+            os.kill(self._pid, signal.SIGTERM)
+            if not select.select([pidfd], [], [], _END_SECONDS)[0]:
+                log("overlay process does not end", pid=self._pid)
+                os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        finally:
+            os.close(pidfd)
+        self._forget()
+
+    def state(self) -> OverlayState:
+        """What `cnid status` shows."""
+        uptime = time.monotonic() - self._started if self._pid else 0.0
+        return {
+            "wanted": self._wanted,
+            "pid": self._pid,
+            "starts": self._starts,
+            "uptime": round(uptime, 1),
+            "memory": _memory(self._pid) if self._pid else 0,
+        }
+
+    def _start(self, now: float) -> None:
+        ours, theirs = -1, -1
+        try:
+            theirs, ours = os.pipe()
+            self._pid = os.posix_spawnp(
+                self._command[0],
+                self._command,
+                {key: value for key, value in os.environ.items() if key not in _SYSTEMDS},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                ],
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE],
+            )
+        except OSError as error:
+            log("cannot start the overlay process", error=str(error))
+            self._rest_after(0.0)
+            if ours >= 0:
+                os.close(ours)
+        else:
+            self._starts += 1
+            self._started = now
+            self._told = False
+            self._lifeline = ours
+            log("overlay process started", pid=self._pid)
+        finally:
+            if theirs >= 0:
+                os.close(theirs)
+
+    def _forget(self) -> None:
+        self._pid = 0
+        os.close(self._lifeline)
+        self._lifeline = -1
+
+    def _rest_after(self, lived: float) -> None:
+        if lived > _LONG_SECONDS:
+            self._rest = _FIRST_REST_SECONDS
+        self._not_before = time.monotonic() + self._rest
+        self._rest = min(2 * self._rest, _MOST_REST_SECONDS)
+
+
+def _memory(pid: int) -> int:
+    """KiB of PSS, 0 where that cannot be known."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
+    except OSError:
+        return 0
