@@ -7,7 +7,7 @@ and GC, which must clean up under a config that has since become invalid.
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, UNSUPPORTED_FIELD, CniError
+from cni.errors import INVALID_CONFIG, CniError
 from cni.names import ifname_problem
 from cni.record import record
 from wiring import keys
@@ -76,7 +76,7 @@ def read(call: Call, bridge: str, *, is_gateway: bool = False) -> Bridged:
         is_gateway=config.boolean("isGateway", is_gateway) or default_gateway,
         is_default_gateway=default_gateway,
         force_address=config.boolean("forceAddress"),
-        ip_masq=config.boolean("ipMasq") and _masquerades_by_nftables(config),
+        ip_masq=keys.masquerades(config),
         mtu=keys.mtu(config),
         hairpin=config.boolean("hairpinMode"),
         promisc=config.boolean("promiscMode"),
@@ -109,17 +109,6 @@ def _bridge(config: JsonObject, default: str) -> str:
     if ifname_problem(name):
         raise config.wrong("bridge", "an interface name of at most 15 characters without '/'")
     return name
-
-
-def _masquerades_by_nftables(config: JsonObject) -> bool:
-    backend = config.choice("ipMasqBackend", ("nftables", "iptables"), "nftables")
-    if backend == "iptables":
-        raise CniError(
-            UNSUPPORTED_FIELD,
-            'key "ipMasqBackend": found "iptables", which this release does not have: '
-            'remove the key or set it to "nftables"',
-        )
-    return True
 
 
 def _check_together(found: Bridged) -> None:

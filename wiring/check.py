@@ -8,11 +8,11 @@ are collected, so that one CHECK tells the whole story.
 from __future__ import annotations
 
 from cni import ipam
-from cni.errors import CHECK_FAILED, INVALID_CONFIG, CniError
 from hostnet import address, bridge, link, sysctl
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from wiring import compare, firewall, host, plan, veth
+from wiring.compare import require_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,16 +23,12 @@ if TYPE_CHECKING:
     from hostnet.link import Link
     from wiring.bridged import Bridged
 
+__all__ = ["check", "problems", "require_none"]
+
 
 def check(call: Call, config: Bridged) -> None:
     """Raise CniError(CHECK_FAILED) naming each deviation; the IPAM plugin checks its own first."""
     require_none(problems(call, config))
-
-
-def require_none(problems: list[str]) -> None:
-    """Raise CniError(CHECK_FAILED) for the deviations, if there are any."""
-    if problems:
-        raise CniError(CHECK_FAILED, "; ".join(problems))
 
 
 def problems(call: Call, config: Bridged) -> list[str]:
@@ -41,11 +37,7 @@ def problems(call: Call, config: Bridged) -> list[str]:
     Raises CniError: INVALID_CONFIG without a previous result, what the IPAM plugin finds, or what
     is wrong with the namespace. Raises OSError.
     """
-    result = call.prev_result
-    if result is None:
-        raise CniError(
-            INVALID_CONFIG, 'key "prevResult": it is missing, expected what ADD returned'
-        )
+    result = compare.previous(call)
     if config.ipam:
         ipam.check(call, config.ipam)
     with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside:

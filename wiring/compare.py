@@ -6,6 +6,7 @@ then changed the result too).
 
 from __future__ import annotations
 
+from cni.errors import CHECK_FAILED, INVALID_CONFIG, CniError
 from hostnet import address, route
 from wiring import plan
 
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from cni.result import Route as CniRoute
     from hostnet.link import Link
     from hostnet.netlink import Netlink
+
+
+def previous(call: Call) -> Result:
+    """The previous result. Raises CniError(INVALID_CONFIG) where there is none."""
+    if call.prev_result is None:
+        raise CniError(
+            INVALID_CONFIG, 'key "prevResult": it is missing, expected what ADD returned'
+        )
+    return call.prev_result
+
+
+def require_none(problems: list[str]) -> None:
+    """Raise CniError(CHECK_FAILED) for the deviations, if there are any."""
+    if problems:
+        raise CniError(CHECK_FAILED, "; ".join(problems))
 
 
 def reported(result: Result, name: str, *, inside: bool) -> Interface | None:
@@ -47,20 +63,20 @@ def container_problems(
     result: Result,
     nl: Netlink,
     *,
-    kind: str,
+    kind: str | None,
     mtu: int = 0,
     up: bool = True,
 ) -> Iterator[str]:
     """The deviations of the container's interface, its addresses and its routes.
 
     inner: the interface, None where there is none of that name. nl: of the container. kind: of
-    the interface, as the kernel names it. mtu: where none was reported, in bytes, 0 for any. up:
-    whether the interface has to be.
+    the interface, as the kernel names it, None for any. mtu: where none was reported, in bytes, 0
+    for any. up: whether the interface has to be.
     """
     if inner is None:
         yield f"interface {call.ifname} does not exist in {call.netns}"
         return
-    if inner.kind != kind:
+    if kind is not None and inner.kind != kind:
         found = inner.kind or "physical interface"
         yield f"interface {call.ifname} is a {found}, expected a {kind}"
     if inner.up != up:

@@ -12,13 +12,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
+    from typing import Protocol
 
     from cni import ip
-    from wiring.bridged import Bridged
+
+    class Filtered(Protocol):
+        """What a network asks of the packet filter; see `wiring.bridged`."""
+
+        @property
+        def ip_masq(self) -> bool: ...
+        @property
+        def macspoofchk(self) -> bool: ...
+        @property
+        def inside(self) -> tuple[ip.Network, ...]: ...
 
 
 def setup(
-    owner: str, config: Bridged, port: str, mac: str, addresses: Iterable[ip.Interface]
+    owner: str, config: Filtered, port: str, mac: str, addresses: Iterable[ip.Interface]
 ) -> None:
     """Install what the config asks for. port: the host end. mac: the container's.
 
@@ -83,7 +93,7 @@ def teardown(owner: str, port: str) -> None:
 
 
 def problems(
-    owner: str, config: Bridged, port: str, mac: str, addresses: Iterable[ip.Interface]
+    owner: str, config: Filtered, port: str, mac: str, addresses: Iterable[ip.Interface]
 ) -> Iterator[str]:
     """What is missing of what `setup` installs, in words. Raises OSError."""
     wanted = masqueraded(config, addresses)
@@ -94,7 +104,7 @@ def problems(
             yield from macspoof.problems(nl, port, mac)
 
 
-def masqueraded(config: Bridged, addresses: Iterable[ip.Interface]) -> list[ip.Interface]:
+def masqueraded(config: Filtered, addresses: Iterable[ip.Interface]) -> list[ip.Interface]:
     """The addresses to masquerade, each with the prefix length of what it reaches as itself.
 
     That is its own subnet or, where one of `inside` around it is larger, the largest of those.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni import ipam, wire
-from cni.errors import INVALID_ENVIRONMENT, CniError
+from cni.errors import INVALID_ENVIRONMENT, UNSUPPORTED_FIELD, CniError
 from cni.ip import parse_mac
 
 TYPE_CHECKING = False
@@ -43,6 +43,23 @@ def mac(call: Call) -> str:
         raise CniError(
             INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
         ) from None
+
+
+def masquerades(config: JsonObject) -> bool:
+    """`ipMasq`, by the backend that `ipMasqBackend` names.
+
+    Raises CniError: INVALID_CONFIG, UNSUPPORTED_FIELD for the backend we do not have.
+    """
+    if not config.boolean("ipMasq"):
+        return False
+    backend = config.choice("ipMasqBackend", ("nftables", "iptables"), "nftables")
+    if backend == "iptables":
+        raise CniError(
+            UNSUPPORTED_FIELD,
+            'key "ipMasqBackend": found "iptables", which this release does not have: '
+            'remove the key or set it to "nftables"',
+        )
+    return True
 
 
 def dns(config: JsonObject) -> DNS | None:
