@@ -118,7 +118,8 @@ class Changes:
         def close() -> None:
             if run:
                 parts = (e.whole() if run_kind == NEWSETELEM else e.named() for e in run)
-                payload = INET + run[0].map.place() + nested(LIST_ELEMENTS, *parts)
+                payload = run[0].map.header + run[0].map.place()
+                payload += nested(LIST_ELEMENTS, *parts)
                 messages.append((run_kind, payload))
                 run.clear()
 

@@ -5,7 +5,6 @@ one element up without listing its whole map, which takes 34 ms at 10,000 elemen
 costs a process 4.6 ms. Looking up, adding and deleting one here takes the same 25 µs at any size.
 
 A `Map` declares a set or map once, for libnftables (`Map.declaration`) and for the codec alike.
-All tables are of the family inet.
 """
 
 from __future__ import annotations
@@ -55,8 +54,16 @@ VERDICT_CODE = 1
 VERDICT_CHAIN = 2
 NFT_JUMP = 0xFFFFFFFD
 
-INET = struct.pack("!BBH", NFPROTO_INET, 0, 0)
-"""The nfgenmsg header of a message about a table of the family inet."""
+# <linux/netfilter.h>
+_FAMILIES = {"inet": NFPROTO_INET, "ip": NFPROTO_IPV4, "bridge": 7, "ip6": NFPROTO_IPV6}
+
+
+def header(family: str) -> bytes:
+    """The nfgenmsg header of a message about a table of this family (ip, ip6, inet, bridge)."""
+    return struct.pack("!BBH", _FAMILIES[family], 0, 0)
+
+
+INET = header("inet")
 
 LONGEST_COMMENT = 127
 """Bytes; libnftables refuses longer ones (NFTNL_UDATA_COMMENT_MAXLEN with its NUL)."""
@@ -169,10 +176,10 @@ VERDICT = Layout("")
 class Map:
     """A map, or where `data` is None a set, and what its keys and data are.
 
-    shared: several owners may hold one element of it (see `nfowner`).
+    shared: several owners may hold one element of it (see `nfowner`). family: of its table.
     """
 
-    __slots__ = ("data", "key", "name", "shared", "table")
+    __slots__ = ("data", "family", "header", "key", "name", "shared", "table")
 
     def __init__(
         self,
@@ -180,8 +187,12 @@ class Map:
         name: str,
         key: str,
         data: str | Layout | None = None,
+        *,
         shared: bool = False,
+        family: str = "inet",
     ) -> None:
+        self.family = family
+        self.header = header(family)
         self.table = table
         self.name = name
         self.key = Layout(key)
@@ -191,10 +202,11 @@ class Map:
     @property
     def declaration(self) -> str:
         """The nft command that makes it, or leaves it as it is."""
+        where = f"{self.family} {self.table} {self.name}"
         if self.data is None:
-            return f"add set inet {self.table} {self.name} {{ {self.key.declaration}; }}"
+            return f"add set {where} {{ {self.key.declaration}; }}"
         data = "verdict" if self.data is VERDICT else self.data.text
-        return f"add map inet {self.table} {self.name} {{ type {self.key.text} : {data}; }}"
+        return f"add map {where} {{ type {self.key.text} : {data}; }}"
 
     def place(self) -> bytes:
         """The attributes that name it in messages about its elements."""
@@ -288,8 +300,8 @@ def get(nl: Netfilter, wanted: Element) -> Element | None:
     A kernel without nftables has none. Raises NetlinkError.
     """
     of = wanted.map
-    payload = INET + of.place() + nested(LIST_ELEMENTS, wanted.named())
-    what = f"look up an element of {of.name} in the nftables table inet {of.table}"
+    payload = of.header + of.place() + nested(LIST_ELEMENTS, wanted.named())
+    what = f"look up an element of {of.name} in the nftables table {of.family} {of.table}"
     try:
         answers = nl.request(GETSETELEM, payload, 0, what)
     except NetlinkError as error:
@@ -320,10 +332,10 @@ def _walk(nl: Netfilter, of: Map) -> dict[bytes, bytes]:
     meanwhile, some come twice and as many never, and no NLM_F_DUMP_INTR says so: it was seen on
     Linux 6.18 in one dump of some hundred that followed an addition of thousands.
     """
-    what = f"list {of.name} in the nftables table inet {of.table}"
+    what = f"list {of.name} in the nftables table {of.family} {of.table}"
     for _attempt in range(DUMP_ATTEMPTS):
         try:
-            answers = nl.dump(GETSETELEM, INET + of.place(), what)
+            answers = nl.dump(GETSETELEM, of.header + of.place(), what)
         except NetlinkError as error:
             if error.errno == errno.ENOENT or _has_no_nftables(nl, error):
                 return {}

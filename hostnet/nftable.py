@@ -14,7 +14,7 @@ import errno
 
 from hostnet import nft
 from hostnet.netlink import NetlinkError, attr_str, parse
-from hostnet.nfelement import INET, comment_of
+from hostnet.nfelement import INET, comment_of, header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ RULE_TABLE = 1
 RULE_CHAIN = 2
 RULE_USERDATA = 7
 
-# <linux/netfilter.h>, of the families ip, ip6 and inet
+# <linux/netfilter.h>; <linux/netfilter_bridge.h> numbers them alike
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 
 
@@ -68,9 +68,9 @@ class Chain:
         self.hook = hook
         self.priority = priority
 
-    def commands(self, table: str) -> list[str]:
+    def commands(self, table: str, family: str = "inet") -> list[str]:
         """The nft commands that make it so, whatever it was before."""
-        where = f"inet {table} {self.name}"
+        where = f"{family} {table} {self.name}"
         made = f"add chain {where}"
         if self.hook:
             made += f" {{ type {self.kind} hook {self.hook} priority {self.priority}; "
@@ -82,22 +82,26 @@ class Chain:
 
 
 class Table:
-    """A table of the family inet: its maps, and its chains in the order in which they are made."""
+    """A table: its maps, and its chains in the order in which they are made."""
 
-    __slots__ = ("chains", "maps", "name")
+    __slots__ = ("chains", "family", "header", "maps", "name")
 
-    def __init__(self, name: str, maps: Iterable[Map], chains: Iterable[Chain]) -> None:
+    def __init__(
+        self, name: str, maps: Iterable[Map], chains: Iterable[Chain], family: str = "inet"
+    ) -> None:
         self.name = nft.name(name)
+        self.family = family
+        self.header = header(family)
         self.maps = tuple(maps)
         self.chains = tuple(chains)
 
     @property
     def commands(self) -> str:
         """The nft commands that make it so; elements are left alone."""
-        lines = [f"add table inet {self.name}"]
+        lines = [f"add table {self.family} {self.name}"]
         lines += (one.declaration for one in self.maps)
         for chain in self.chains:
-            lines += chain.commands(self.name)
+            lines += chain.commands(self.name, self.family)
         return "\n".join(lines)
 
     def ensure(self, nl: Netfilter, more: Callable[[], str] = str) -> bool:
@@ -118,27 +122,31 @@ class Table:
         """What is not as it must be, in words; hooks and policies included."""
         nl.look_again()
         try:
-            payload = INET + attr_str(TABLE_NAME, self.name)
-            found = nl.request(GETTABLE, payload, 0, f"find the nftables table inet {self.name}")
+            payload = self.header + attr_str(TABLE_NAME, self.name)
+            found = nl.request(GETTABLE, payload, 0, f"find the nftables table {self._words}")
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
-            return [f"the nftables table inet {self.name} is missing"]
+            return [f"the nftables table {self._words} is missing"]
         flags = int.from_bytes(parse(found[0][1], 4).get(TABLE_FLAGS, b""), "big")
         problems = []
         if flags & NFT_TABLE_F_DORMANT:
-            problems.append(f"the nftables table inet {self.name} is dormant")
+            problems.append(f"the nftables table {self._words} is dormant")
         hooks = [self._hook_problem(nl, chain) for chain in self.chains]
         return [*problems, *filter(None, hooks), *filter(None, self._chain_problems(nl))]
+
+    @property
+    def _words(self) -> str:
+        return f"{self.family} {self.name}"
 
     def _chain_problems(self, nl: Netfilter) -> Iterable[str]:
         return (self._rules_problem(nl, chain) for chain in self.chains)
 
     def _hook_problem(self, nl: Netfilter, chain: Chain) -> str:
-        what = f"chain {chain.name} of the nftables table inet {self.name}"
+        what = f"chain {chain.name} of the nftables table {self._words}"
         payload = attr_str(CHAIN_TABLE, self.name) + attr_str(CHAIN_NAME, chain.name)
         try:
-            answers = nl.request(GETCHAIN, INET + payload, 0, f"find the {what}")
+            answers = nl.request(GETCHAIN, self.header + payload, 0, f"find the {what}")
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -157,11 +165,11 @@ class Table:
     def _rules_problem(self, nl: Netfilter, chain: Chain) -> str:
         if chain.rules is None:
             return ""
-        found = rules(nl, self.name, chain.name)
+        found = rules(nl, self.name, chain.name, self.family)
         wanted = [comment for comment, _rule in chain.rules]
         if found == wanted:
             return ""
-        where = f"chain {chain.name} of the nftables table inet {self.name}"
+        where = f"chain {chain.name} of the nftables table {self._words}"
         missing = [comment for comment in wanted if comment not in found]
         if missing:
             return f"{where} lacks its rules {', '.join(map(repr, missing))}"
@@ -171,16 +179,17 @@ class Table:
         return f"{where} has its rules in another order"
 
 
-def rules(nl: Netfilter, table: str, chain: str) -> list[str]:
+def rules(nl: Netfilter, table: str, chain: str, family: str = "inet") -> list[str]:
     """The comments of a chain's rules, empty for a rule without; none where it is missing.
 
     What `nl` has read in this state of the ruleset is not read again. Raises NetlinkError.
     """
-    found = nl.recalled(table, chain)
+    where = f"{family} {table}"
+    found = nl.recalled(where, chain)
     if found is not None:
         return found
-    payload = INET + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
-    what = f"list the rules of chain {chain} in the nftables table inet {table}"
+    payload = header(family) + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
+    what = f"list the rules of chain {chain} in the nftables table {where}"
     try:
         answers = nl.dump(GETRULE, payload, what)
     except NetlinkError as error:
@@ -188,7 +197,7 @@ def rules(nl: Netfilter, table: str, chain: str) -> list[str]:
             return []
         raise
     found = [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
-    nl.remember(table, chain, found)
+    nl.remember(where, chain, found)
     return found
 
 
