@@ -12,42 +12,14 @@ import pytest
 from cni_portmap.tables import NEAR, REGISTRY, TABLE, Published, pack
 from hostnet import nft
 from hostnet.netfilter import Netfilter
-from hostnet.netlink import Netlink
 from hostnet.nfchange import Changes
 from hostnet.nfelement import Element
 from hostnet.nfowner import Owner
+from tests.kit.faults import Meter
 from tests.portmap.conftest import Container, World
 
 NO_CLIENT = True
 CROWD = 10_000
-
-
-class Meter:
-    """Counts the messages, and the bytes of them, that go both ways."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sent: list[int] = []
-        self.received: list[int] = []
-        send: Callable[..., None] = Netlink._send
-        receive: Callable[..., bytes] = Netlink._receive
-
-        def counted_send(nl: Netlink, message: bytes, what: str) -> None:
-            self.sent.append(len(message))
-            send(nl, message, what)
-
-        def counted_receive(nl: Netlink, what: str) -> bytes:
-            data = receive(nl, what)
-            self.received.append(len(data))
-            return data
-
-        monkeypatch.setattr(Netlink, "_send", counted_send)
-        monkeypatch.setattr(Netlink, "_receive", counted_receive)
-
-    def of(self, act: Callable[[], object]) -> tuple[list[int], list[int]]:
-        self.sent.clear()
-        self.received.clear()
-        act()
-        return self.sent.copy(), self.received.copy()
 
 
 def crowd() -> None:

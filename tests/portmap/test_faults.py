@@ -1,19 +1,14 @@
-"""A call that is killed, or that the kernel fails once, at any message: nothing stays behind.
-
-The socket's own methods are wrapped, so what happens up to that point happens in the kernel.
-"""
+"""A call that is killed, or that the kernel fails once, at any message: nothing stays behind."""
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.calls import PluginError
+from tests.kit.faults import Fault, no_buffers, with_fault
 from tests.portmap.conftest import Container, World, elements
 
 NO_CLIENT = True
@@ -31,44 +26,6 @@ CONFIG: dict[str, Any] = {
 
 def add(one: Container) -> None:
     one.add(**CONFIG, prevResult=one.result(one.four))
-
-
-class Fault:
-    """Strikes at the N-th message that is sent, or that comes back."""
-
-    def __init__(self, method: str, at: int, strike: Callable[[], None]) -> None:
-        self.method = method
-        self.count = 0
-        self._at = at
-        self._strike = strike
-        self._original: Callable[..., Any] = getattr(Netlink, method)
-
-    def __call__(self, nl: Netlink, *args: Any) -> Any:
-        self.count += 1
-        if self.count == self._at and self.method == "_send":
-            self._strike()
-        outcome = self._original(nl, *args)
-        if self.count == self._at and self.method == "_receive":
-            self._strike()
-        return outcome
-
-    def struck(self) -> bool:
-        return self.count >= self._at
-
-
-def no_buffers() -> None:
-    raise NetlinkError(errno.ENOBUFS, "test")
-
-
-def with_fault(fault: Fault, act: Callable[[], object]) -> None:
-    def wrapped(nl: Netlink, *args: Any) -> Any:
-        return fault(nl, *args)
-
-    setattr(Netlink, fault.method, wrapped)
-    try:
-        act()
-    finally:
-        setattr(Netlink, fault.method, fault._original)
 
 
 @pytest.mark.parametrize("method", ["_send", "_receive"])

@@ -16,6 +16,7 @@ from hostnet import nft
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import NetlinkError
 from tests.kit.calls import Document, PluginError
+from tests.kit.faults import Fault, with_fault
 from tests.kit.traffic import EchoServer, ask
 from tests.portmap.conftest import (
     CLIENT,
@@ -27,7 +28,6 @@ from tests.portmap.conftest import (
     elements,
     listed,
 )
-from tests.portmap.test_faults import Fault, with_fault
 
 UDP: dict[str, Any] = {"hostPort": 5353, "containerPort": 53, "protocol": "udp"}
 SOMEBODY_ELSES = f"""
