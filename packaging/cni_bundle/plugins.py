@@ -26,6 +26,12 @@ def _etcd_ipam() -> Plugin:
     return PLUGIN
 
 
+def _firewall() -> Plugin:
+    from cni_firewall.main import PLUGIN
+
+    return PLUGIN
+
+
 def _host_local() -> Plugin:
     from cni_host_local.main import PLUGIN
 
@@ -44,13 +50,21 @@ def _portmap() -> Plugin:
     return PLUGIN
 
 
+def _vxlan() -> Plugin:
+    from cni_vxlan.main import PLUGIN
+
+    return PLUGIN
+
+
 DAEMON = "cnid"
 """The name under which the bundle is the daemon."""
 
 PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "bridge": _bridge,
     "etcd-ipam": _etcd_ipam,
+    "firewall": _firewall,
     "host-local": _host_local,
     "loopback": _loopback,
     "portmap": _portmap,
+    "vxlan": _vxlan,
 }

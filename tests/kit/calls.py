@@ -20,6 +20,7 @@ from cni.skel import Plugin, serve
 MODULES = {
     "bridge": "cni_bridge.main",
     "etcd-ipam": "cni_etcd_ipam.main",
+    "firewall": "cni_firewall.main",
     "host-local": "cni_host_local.main",
     "loopback": "cni_loopback.main",
     "portmap": "cni_portmap.main",

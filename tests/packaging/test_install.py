@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ENTRIES = {"bridge", "cnitool", "etcd-ipam", "host-local", "loopback", "portmap"}
+ENTRIES = {"bridge", "cnitool", "etcd-ipam", "firewall", "host-local", "loopback", "portmap", "vxlan"}
 
 
 def install(*arguments: str | Path) -> str:

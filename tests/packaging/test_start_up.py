@@ -92,9 +92,14 @@ BUDGETS = {
     "etcd-ipam": Budget(
         ("cni_etcd_ipam", "etcd_json"), DOOR | CALL | RANGES | {"wiring", "wiring.etcd_settings"}
     ),
+    "firewall": Budget(("cni_firewall", "hostnet"), DOOR | CALL | KERNEL),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
+    # With static peers: nothing of etcd's.
+    "vxlan": Budget(
+        ("cni_vxlan", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
 }
 
 
@@ -123,9 +128,24 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
                 "node": "n1",
             }
         },
+        "firewall": {"backend": "nftables", "ingressPolicy": "same-bridge"},
         "host-local": {"ipam": ipam},
         "loopback": {},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
+        "vxlan": {
+            "vni": 42,
+            "bridge": "budget0",
+            "ipMasq": True,
+            "network": ["10.1.0.0/16", "fd00:1::/48"],
+            "peers": {
+                "type": "static",
+                "nodes": [
+                    {"address": "192.0.2.1", "subnets": ["10.1.1.0/24", "fd00:1:0:1::/64"]},
+                    {"address": "192.0.2.2", "subnets": ["10.1.2.0/24", "fd00:1:0:2::/64"]},
+                ],
+            },
+            "ipam": {"type": "host-local", "dataDir": ipam["dataDir"]},
+        },
     }
     return {"cniVersion": "1.1.0", "name": "budget", "type": plugin, **usual[plugin]}
 
@@ -149,6 +169,11 @@ def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iter
     if request.node.callspec.params["plugin"] == "etcd-ipam":
         with EtcdServer(host, tmp_path / "etcd"):
             yield
+    elif request.node.callspec.params["plugin"] == "vxlan":
+        host.command("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+        host.share("nft element inet pycni_vxlan *")
+        yield
+        host.command("ip", "link", "delete", "vxlan42")
     else:
         yield
 
@@ -210,11 +235,11 @@ def test_verbs_stay_within_the_budget(
     host.share_locks()
     host.share("sysctl *", "link lo *", "address dev lo *", "route * dev lo *")
     caller = Caller(plugin, executables, container, "lo" if plugin == "loopback" else "eth0")
-    if plugin == "portmap":
+    if plugin in ("firewall", "portmap"):
         caller.result = {
             "cniVersion": "1.1.0",
-            "interfaces": [{"name": "eth0", "sandbox": str(container)}],
-            "ips": [{"address": "10.1.0.2/24", "interface": 0}],
+            "interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": str(container)}],
+            "ips": [{"address": "10.1.0.2/24", "interface": 1}],
         }
     document = config(plugin, host.state)
     # The first on a host lays down what all attachments share, and loads libnftables for it.

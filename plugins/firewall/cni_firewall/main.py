@@ -1,0 +1,81 @@
+"""`firewall`: the plugin's verbs, each loading what it needs when it needs it.
+
+DEL looks at nothing but who is asked for, so it takes back what there is whatever became of the
+config, the container, its namespace and the previous result.
+"""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.call import owner
+from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+    from cni_firewall.config import Config
+
+
+def add(call: Call) -> Result:
+    """Let the container through; the previous result is handed on unchanged."""
+    from cni_firewall import admit
+
+    result = _previous(call)
+    admit.add(call, _config(call), result)
+    return result
+
+
+def delete(call: Call) -> None:
+    """Take back all that the attachment has."""
+    from cni_firewall import withdraw
+    from hostnet.nfowner import Owner
+
+    withdraw.remove(Owner(call.owner))
+
+
+def check(call: Call) -> None:
+    """Compare with what ADD leaves."""
+    from cni_firewall import check as checks
+
+    checks.check(call, _config(call), _previous(call))
+
+
+def gc(call: Call) -> None:
+    """Take back what this network's attachments have that are not valid any more."""
+    from cni_firewall import withdraw
+
+    withdraw.sweep(call.network, {owner(call.network, one) for one in call.valid_attachments})
+
+
+def status(call: Call) -> None:
+    """Raise CniError(NOT_AVAILABLE) where an ADD would fail."""
+    try:
+        _config(call)
+        from cni_firewall import availability
+
+        availability.require()
+    except (CniError, OSError) as error:
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
+
+
+def _config(call: Call) -> Config:
+    from cni_firewall.config import read
+
+    return read(call.config)
+
+
+def _previous(call: Call) -> Result:
+    if call.prev_result is None:
+        raise CniError(
+            INVALID_CONFIG,
+            'key "prevResult": it is missing; firewall must come in a "plugins" list after the '
+            "plugin that gives the container its address",
+        )
+    return call.prev_result
+
+
+PLUGIN = Plugin(
+    "firewall", f"CNI firewall plugin, pycni {__version__}", add, delete, check, gc, status
+)
