@@ -273,11 +273,14 @@ class Overlay:
         self._stop_all()
 
 
-def meet(containers: Iterable[Container], *, data: bool = False) -> None:
-    """Every container reaches every other one by both families; data: also over TCP."""
+def meet(containers: Iterable[Container], *, data: bool = False, seconds: float = 5) -> None:
+    """Every container reaches every other one by both families; data: also over TCP.
+
+    seconds: for each of these to come true.
+    """
     for origin, target in itertools.permutations(containers, 2):
         for address in target.addresses:
-            wait_reach(origin.ns, address)
+            wait_reach(origin.ns, address, seconds)
             if data:
                 assert transfer(origin.ns, target.ns, address, megabytes=1) > 0
 
