@@ -24,12 +24,30 @@ if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Mapping
     from types import FrameType
-    from typing import BinaryIO
+    from typing import Protocol
 
     from cni.bundle import Bundle
     from cni.call import Call
     from cni.jsonvalue import JsonValue
     from cni.result import Result
+
+    class Readable(Protocol):
+        """A binary stream to read from."""
+
+        def read(self, size: int, /) -> bytes:
+            """At most `size` bytes, less only at its end."""
+            ...
+
+    class Writable(Protocol):
+        """A binary stream to write to, with or without a buffer."""
+
+        def write(self, data: memoryview, /) -> int | None:
+            """As much as goes; gives how much."""
+            ...
+
+        def flush(self) -> None:
+            """Let nothing be held back."""
+            ...
 else:
     import _signal  # `signal` dresses the numbers up as enums, which takes 4 ms
 
@@ -136,8 +154,8 @@ def serve(
     name: str,
     bundle: Bundle,
     environ: Mapping[str, str],
-    stdin: BinaryIO,
-    stdout: BinaryIO,
+    stdin: Readable,
+    stdout: Writable,
     *,
     obey: Callable[[], None] = lambda: None,
 ) -> int:
@@ -177,7 +195,7 @@ def serve(
     return 0 if failure is None else _fail(stdout, failure, version)
 
 
-def _call(name: str, bundle: Bundle, environ: Mapping[str, str], stdin: BinaryIO) -> Call:
+def _call(name: str, bundle: Bundle, environ: Mapping[str, str], stdin: Readable) -> Call:
     # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none of it.
     from cni.call import check_variables, read_call
     from cni.jsonvalue import MAX_DOCUMENT
@@ -193,7 +211,7 @@ def _call(name: str, bundle: Bundle, environ: Mapping[str, str], stdin: BinaryIO
     return read_call(environ, config, bundle)
 
 
-def _add(plugin: Plugin, call: Call, stdout: BinaryIO) -> None:
+def _add(plugin: Plugin, call: Call, stdout: Writable) -> None:
     """Answer an ADD. One that the runtime sees fail leaves nothing, whatever made it fail."""
     from cni import wire
 
@@ -217,7 +235,7 @@ def _take_back(plugin: Plugin, call: Call, error: BaseException) -> None:
         error.add_note(f"while undoing: {problem}")
 
 
-def _print(stdout: BinaryIO, document: dict[str, JsonValue]) -> None:
+def _print(stdout: Writable, document: dict[str, JsonValue]) -> None:
     """Raises UnheardError."""
     global _deaf
     data = memoryview(jsontext.dumps(document).encode() + b"\n")
@@ -233,7 +251,7 @@ def _print(stdout: BinaryIO, document: dict[str, JsonValue]) -> None:
         raise UnheardError(f"stdout cannot be written: {error.strerror}") from error
 
 
-def _tell(stdout: BinaryIO, document: dict[str, JsonValue], status: int) -> int:
+def _tell(stdout: Writable, document: dict[str, JsonValue], status: int) -> int:
     try:
         _print(stdout, document)
     except UnheardError as error:
@@ -242,7 +260,7 @@ def _tell(stdout: BinaryIO, document: dict[str, JsonValue], status: int) -> int:
     return status
 
 
-def _fail(stdout: BinaryIO, error: CniError, version: str) -> int:
+def _fail(stdout: Writable, error: CniError, version: str) -> int:
     document: dict[str, JsonValue] = {"cniVersion": version, "code": error.code, "msg": error.msg}
     if error.details:
         document["details"] = error.details

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import socket
 
 from cni import skel
 from cnid.protocol import STOP
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal  # `signal` makes enums of the numbers with each call, which takes its time
+
+_ENDING = (_signal.SIGTERM, _signal.SIGINT)
 
 
 class Caller:
@@ -27,13 +32,13 @@ class Caller:
     def watch(self) -> None:
         """From now on it may stop the call: `skel.Terminated` may be raised."""
         fcntl.fcntl(self._connection, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(self._connection, fcntl.F_SETFL, self._flags() | os.O_ASYNC)
+        fcntl.fcntl(self._connection, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
         self.hear()  # what came before the kernel was asked to tell
 
     def ignore(self) -> None:
         """From now on it may not: the call has ended."""
         self._stopped = True
-        fcntl.fcntl(self._connection, fcntl.F_SETFL, self._flags() & ~os.O_ASYNC)
+        fcntl.fcntl(self._connection, fcntl.F_SETFL, os.O_NONBLOCK)
 
     def hear(self) -> None:
         """Obey what it said, if it said something; to go away means SIGTERM."""
@@ -47,15 +52,12 @@ class Caller:
             said = b""
         self._stopped = True
         skel.obey_signals()
-        number = said[1] if said.startswith(STOP) and len(said) == 2 else signal.SIGTERM
+        number = said[1] if said.startswith(STOP) and len(said) == 2 else _signal.SIGTERM
         # Raised and not called: it waits while signals are held back.
-        signal.raise_signal(number if number in _ENDING else signal.SIGTERM)
-
-    def _flags(self) -> int:
-        return fcntl.fcntl(self._connection, fcntl.F_GETFL)
+        _signal.raise_signal(number if number in _ENDING else _signal.SIGTERM)
 
 
 def pass_signals() -> None:
     """Let SIGTERM, SIGINT and SIGHUP pass. Not SIG_IGN, which a delegate would inherit."""
-    for number in (*_ENDING, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)
+    for number in (*_ENDING, _signal.SIGHUP):
+        _signal.signal(number, lambda *_: None)

@@ -107,6 +107,7 @@ class Server:
         self._moved = self._told = time.monotonic()
         self._started = time.monotonic()
         self._selector = selectors.DefaultSelector()
+        self._watched: set[socket.socket | Member] = set()
         self._silent: dict[socket.socket, float] = {}
         self._waiting: deque[_Waiting] = deque()
         self._tally = Tally()
@@ -140,6 +141,7 @@ class Server:
 
     def _watch(self, what: socket.socket | Member, handler: Callable[[], None]) -> None:
         self._selector.register(what, selectors.EVENT_READ, handler)
+        self._watched.add(what)
 
     def _accept(self, listener: socket.socket, handler: Callable[[socket.socket], None]) -> None:
         self._watch(listener, partial(self._on_connect, listener, handler))
@@ -194,7 +196,10 @@ class Server:
         self._silent.pop(connection, None)
 
     def _ignore(self, what: socket.socket | Member) -> None:
-        if what in self._selector.get_map():
+        # Asked of the selector, "no" is an error whose text names the socket: that took longer than
+        # all else a request needs here.
+        if what in self._watched:
+            self._watched.discard(what)
             self._selector.unregister(what)
 
     def _on_request(self, connection: socket.socket) -> None:

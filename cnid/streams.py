@@ -7,35 +7,44 @@ caller did not take would come out at the next one's.
 from __future__ import annotations
 
 import io
+import os
 import sys
 
+_CHUNK = 65536
+"""A pipe's; a config is smaller. Room for the longest would be mapped and unmapped each time."""
 
-class Stdin(io.BufferedReader):
+
+class Stdin:
     """Reads as the cold plugin's `sys.stdin.buffer` does. seen: what was read last."""
 
     def __init__(self) -> None:
-        super().__init__(io.FileIO(0, closefd=False))
         self.seen = b""
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As BufferedReader's."""
-        data = super().read(size)
-        self.seen = data or b""
-        return data
+    def read(self, size: int) -> bytes:
+        """All there is, until its end, or as much as `size` bytes. Raises OSError."""
+        chunks: list[bytes] = []
+        left = size
+        while left > 0 and (chunk := os.read(0, min(left, _CHUNK))):
+            chunks.append(chunk)
+            left -= len(chunk)
+        self.seen = b"".join(chunks)
+        return self.seen
 
 
-class Stdout(io.FileIO):
+class Stdout:
     """seen: all that was written."""
 
     def __init__(self) -> None:
-        super().__init__(1, "wb", closefd=False)
         self.seen = b""
 
-    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]  # no more is used
-        """As FileIO's."""
-        written = super().write(data)
+    def write(self, data: bytes | memoryview) -> int:
+        """As much as goes; gives how much. Raises OSError."""
+        written = os.write(1, data)
         self.seen += bytes(data[:written])
         return written
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 class _Stderr(io.FileIO):

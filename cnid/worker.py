@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import socket
 import time
 
@@ -24,11 +23,14 @@ from hostnet import netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Mapping
 
     from cni.skel import Plugin
     from cnid.protocol import Request
     from cnid.report import Report
+else:
+    import _signal  # see `caller`
 
 _NETNS = "/proc/thread-self/ns/net"
 
@@ -45,12 +47,12 @@ class Worker:
         control: socket.socket,
         plugins: Mapping[str, Callable[[], Plugin]],
         calls: int,
-        mask: set[int | signal.Signals],
+        mask: set[int | _signal.Signals],
     ) -> None:
         self._control = control
         self._plugins = plugins
         self._left = calls
-        self._mask = mask
+        self._mask = {int(number) for number in mask}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._log = fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)  # 2 is lent to the calls
         self._home = protocol.identity(_NETNS)
@@ -58,7 +60,8 @@ class Worker:
         os.setsid()  # no terminal of the daemon's is the calls' affair, nor its ^C
         lend_stderr()
         netfilter.keep()
-        self._leave()
+        self._give_up()
+        self._come_round()
 
     def run(self) -> None:
         """Serve until the daemon is gone or the worker is worn out."""
@@ -83,13 +86,14 @@ class Worker:
     def _serve(self, message: bytes, descriptors: list[int]) -> Report:
         """One call; gives the report of it."""
         start = time.monotonic()
-        with socket.socket(fileno=descriptors[0]) as connection:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptors[0]) as connection:
             try:
                 request = protocol.parse_request(message)
                 stdin, stdout = self._adopt(request, descriptors[1:])
             except (ProtocolError, OSError) as error:
-                self._leave()
+                self._give_up()
                 _tell(connection, protocol.REFUSED)
+                self._come_round()
                 return {"dropped": str(error)}
             self._caller = Caller(connection)
             bundle = Bundle(self._plugins, request.executable)
@@ -102,8 +106,9 @@ class Worker:
                 obey=self._caller.watch,
             )
             self._caller.ignore()
-            self._leave()  # first, since what a process has is given up when its end is heard of
+            self._give_up()  # first, since what a process has is gone when its end is heard of
             _tell(connection, protocol.DONE + bytes([status & 0xFF]))
+        self._come_round()
         seconds = time.monotonic() - start
         return report.of_call(request, stdin.seen, stdout.seen, status, seconds)
 
@@ -129,16 +134,19 @@ class Worker:
             for fd in descriptors:
                 os.close(fd)
 
-    def _leave(self) -> None:
-        """Give up what belonged to the caller, and whatever a plugin may have left changed."""
+    def _give_up(self) -> None:
+        """Give up what belonged to the caller."""
         self._caller = None
         for number, fd in enumerate((self._null, self._null, self._log)):
             os.dup2(fd, number)
         os.chdir("/")
+
+    def _come_round(self) -> None:
+        """Undo whatever a plugin may have left changed; while the caller goes on already."""
         os.umask(0o022)
         pass_signals()
-        signal.signal(signal.SIGIO, self._on_io)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        _signal.signal(_signal.SIGIO, self._on_io)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, self._mask)
 
     def _on_io(self, *_: object) -> None:
         if self._caller is not None:

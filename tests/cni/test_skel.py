@@ -233,7 +233,7 @@ def test_version_needs_neither_stdin_nor_the_plugin() -> None:
 
     stdout = io.BytesIO()
     environ = {"CNI_COMMAND": "VERSION"}
-    status = serve("test", Bundle({"test": load}, "x"), environ, Endless(), stdout)  # type: ignore[arg-type]  # a RawIOBase will do
+    status = serve("test", Bundle({"test": load}, "x"), environ, Endless(), stdout)
     assert judged(status, stdout.getvalue(), "VERSION") == Answer(
         0, {"cniVersion": "1.1.0", "supportedVersions": list(SPEC_VERSIONS)}
     )
