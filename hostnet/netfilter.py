@@ -47,12 +47,12 @@ class Netfilter(Netlink):
     `Netfilter.open()` gives one that is kept, where there is one; `close` keeps it again.
     """
 
-    __slots__ = ("_asked", "_generation", "_home", "_rules")
+    __slots__ = ("_asked", "_generation", "_home", "_known")
 
     def __init__(self) -> None:
         super().__init__(NETLINK_NETFILTER)
         self._home = _here() if _kept is not None else (0, 0, 0)
-        self._rules: dict[tuple[str, str], list[str]] = {}
+        self._known: dict[tuple[str, ...], list[str]] = {}
         self._generation = -1
         self._asked = False
 
@@ -98,7 +98,7 @@ class Netfilter(Netlink):
         answers = self.request(GETGEN, _ALL_FAMILIES, 0, "read the generation of nftables' rules")
         number = int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
         if number != self._generation:
-            self._rules.clear()
+            self._known.clear()
             self._generation = number
         self._asked = True
         return number
@@ -130,18 +130,18 @@ class Netfilter(Netlink):
         if _kept is not None:
             self.latest()
 
-    def recalled(self, table: str, chain: str) -> list[str] | None:
-        """The comments of a chain's rules, where they were read in this state of the ruleset."""
-        return self._rules.get((table, chain))
+    def recalled(self, *what: str) -> list[str] | None:
+        """What was remembered by these words, in this state of the ruleset; None if nothing was."""
+        return self._known.get(what)
 
-    def remember(self, table: str, chain: str, rules: list[str]) -> None:
-        """Note what was read; the generation was asked for before that."""
+    def remember(self, *what: str, found: list[str]) -> None:
+        """Note what was read, in a process that lives on; the generation was asked for before."""
         if _kept is not None and self._asked:
-            self._rules[table, chain] = rules
+            self._known[what] = found
 
     def forget(self) -> None:
         """Forget all that was read: the rules were changed."""
-        self._rules.clear()
+        self._known.clear()
         self._asked = False
 
 

@@ -121,6 +121,13 @@ class Table:
     def problems(self, nl: Netfilter) -> list[str]:
         """What is not as it must be, in words; hooks and policies included."""
         nl.look_again()
+        found = nl.recalled(self._words)
+        if found is None:
+            found = self._look_over(nl)
+            nl.remember(self._words, found=found)
+        return found.copy()
+
+    def _look_over(self, nl: Netfilter) -> list[str]:
         try:
             payload = self.header + attr_str(TABLE_NAME, self.name)
             found = nl.request(GETTABLE, payload, 0, f"find the nftables table {self._words}")
@@ -197,7 +204,7 @@ def rules(nl: Netfilter, table: str, chain: str, family: str = "inet") -> list[s
             return []
         raise
     found = [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
-    nl.remember(where, chain, found)
+    nl.remember(where, chain, found=found)
     return found
 
 

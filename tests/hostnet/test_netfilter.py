@@ -124,11 +124,18 @@ def _ensure() -> bool:
         return TABLE.ensure(nl)
 
 
+def _look_over() -> None:
+    with Netfilter.open() as nl:
+        assert TABLE.problems(nl) == []
+
+
 def test_a_sound_table_is_read_once(keeping: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _ensure()
     assert not _ensure()
     messages = Counted(monkeypatch)
     assert messages(_ensure) == 1  # which state is it?
+    assert messages(_look_over) > 1
+    assert messages(_look_over) == 1
 
 
 @pytest.mark.parametrize(
