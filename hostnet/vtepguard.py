@@ -114,7 +114,8 @@ def ensure(
     peers: the addresses of the VTEPs, in place of those before; None where nobody knows them, and
     everybody may be one who sends by the device `underlay`. The host's own address need not be
     among them. underlay: the device's name as packets bear it when they are delivered (of a device
-    in a VRF, the VRF's). The calling thread is in the namespace of `nl`. Before the vxlan device is up, so that no packet gets through.
+    in a VRF, the VRF's). The calling thread is in the namespace of `nl`. To be called before the
+    vxlan device is up, so that no packet gets through.
 
     Also restores the table where it is damaged. What it is to hold of this network is taken to be
     there where the hash says so; `thorough`: looked over. False where all was so already.
