@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.kit.etcd import EtcdServer
 from tests.kit.frr import Frr
-from tests.kit.underlay import Node, Underlay
+from tests.kit.underlay import ROUTER, Node, Underlay
 
 if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
@@ -42,13 +43,13 @@ class Engine:
             "vni": 42,
             "mode": self.mode,
             "peers": self.peers(),
+            "isDefaultGateway": True,
             "ipMasq": True,
             "ipam": {"type": "host-local"},
         }
         if self.mode == "l3":
             plugin["network"] = POOLS
         else:
-            plugin["isDefaultGateway"] = True
             plugin["ipam"] = {"type": "host-local", "ranges": _ranges(node)}
         portmap: dict[str, JsonValue] = {
             "type": "portmap",
@@ -101,9 +102,22 @@ class Evpn(Engine):
 
 
 class Etcd(Engine):
-    """etcd beside the switch, and on every host the watcher."""
+    """etcd beside the switch, and on every host cnid, which runs the watcher."""
 
-    about = "etcd, which also leases each host its subnet; `cnid overlay` on every host"
+    about = "etcd, which also leases each host its subnet; cnid on every host"
+
+    def __init__(self, underlay: Underlay, plugins: Path) -> None:
+        super().__init__(underlay, plugins)
+        self.etcd = EtcdServer(underlay.switch, underlay.directory / "etcd", ROUTER[0])
+
+    def peers(self) -> dict[str, JsonValue]:
+        return {"type": "etcd", "endpoints": [self.etcd.url]}
+
+    def start(self, running: ExitStack) -> None:
+        running.enter_context(self.etcd)
+        for node in self.underlay.nodes:
+            daemon = node.popen(str(self.plugins / "cnid"), stderr=subprocess.DEVNULL)
+            running.callback(end, daemon)
 
 
 ENGINES: dict[str, type[Engine]] = {
