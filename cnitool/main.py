@@ -108,6 +108,10 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             from cnitool import validate
 
             return validate.run(settings, options.network)
+        case "overlay":
+            from cnitool import overlay
+
+            return overlay.run(settings, options)
         case _:
             from cnitool import listing
 
@@ -157,7 +161,26 @@ def _parser() -> Parser:
     verb = command("list", "show networks, and what is attached to them")
     verb.add_argument("network", nargs="?", help="only this one")
     verb.add_argument("--json", action="store_true", help="for programs")
+    _add_overlay(commands.add_parser("overlay", help=_OVERLAY, description=_OVERLAY), common)
     return parser
+
+
+_OVERLAY = "see who is in an overlay, and remove who is dead"
+
+
+def _add_overlay(parser: argparse.ArgumentParser, common: Parser) -> None:
+    acts = parser.add_subparsers(dest="act", required=True, metavar="COMMAND")
+    for name, about in (
+        ("nodes", "show the hosts of an overlay, and which of them are alive"),
+        ("state", "ask this host's watcher how it keeps up with the others"),
+        ("reclaim", "give up a dead host: its subnets and addresses are free for others then"),
+        ("restore", "enter this host again, with the subnets it had, after etcd has lost it"),
+    ):
+        act = acts.add_parser(name, help=about, description=about, parents=[common])
+        act.add_argument("network", help="the network's name, or its file, with a slash")
+        if name == "reclaim":
+            act.add_argument("node", help="its name in etcd, as `nodes` shows it")
+        act.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_gc(verb: argparse.ArgumentParser) -> None:

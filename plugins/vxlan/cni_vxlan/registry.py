@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from cni import jsontext
-from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
+from cni.errors import IN_THE_WAY, INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
 from cni.jsonvalue import shown
 from cni.names import name_problem
 from cni.record import record, replace
@@ -303,6 +303,31 @@ class Registry:
                 lost.append(f"{subnet} is missing in the record of node {node.name}")
         return "; ".join(lost)
 
+    def restore(self, node: Node) -> None:
+        """Enter a node that lost its place with the very subnets it had, in one transaction.
+
+        For an administrator to ask for: after etcd has lost its data, or a reclaim in error. Raises
+        CniError: INVALID_CONFIG as `agree`, IN_THE_WAY where another node has one of them by now.
+        """
+        self.agree()
+        keys = [self.keys.node(node.name), *map(self.keys.subnet, node.subnets)]
+        found = self._etcd.transact((), [get(key) for key in keys]).found
+        for subnet, held in zip(node.subnets, found[1:], strict=True):
+            holder = _text(held[0], "node") if held else node.name
+            if holder != node.name:
+                raise CniError(
+                    IN_THE_WAY,
+                    f"{subnet}, which this host had as node {node.name}, is held by node {holder} "
+                    "by now: remove this host's containers and then its device, and the next ADD "
+                    "gets it another subnet",
+                )
+        same = [
+            unchanged(key, held[0].mod_revision) if held else absent(key)
+            for key, held in zip(keys, found, strict=True)
+        ]
+        if not self._etcd.transact(same, self._writes(node)).succeeded:
+            raise CniError(TRY_AGAIN_LATER, f"the keys of node {node.name} changed meanwhile")
+
     def announce(self, node: Node, lease: int = 0) -> int:
         """Give a sign of life with the node's address, on a lease (0: a new one); gives the lease.
 
@@ -345,6 +370,13 @@ class Registry:
                 f"stop cnid there first, and {ALIVE_SECONDS} s later it counts as dead",
             )
         raise CniError(TRY_AGAIN_LATER, f"node {name} changed meanwhile; look at it again")
+
+
+def family_of(etcd: Etcd, prefix: str) -> int:
+    """4 or 6: of the underlay of a network, as its first node wrote it down; 4 where none did."""
+    key = Keys(prefix).config
+    stored = etcd.get(key)
+    return 6 if stored is not None and _text(stored, "underlay") == "IPv6" else 4
 
 
 def this_host() -> Origin:

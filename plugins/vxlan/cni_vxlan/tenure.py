@@ -156,6 +156,7 @@ class Tenure:
         node = holding.node
         is_moved = node is not None and node.address != stand.address
         problem = holding.problem
+        is_gone = bool(problem)
         if not problem and is_moved and not holding.is_ours:
             problem = (
                 f"another host, whose VTEP has {holding.address}, is called {name} in etcd too: "
@@ -163,7 +164,8 @@ class Tenure:
             )
         if problem or node is None:
             self._lease = 0
-            self._post(Lost(problem))
+            remedy = f"see `cnitool overlay restore {self._overlay.network}`"
+            self._post(Lost(f"{problem}; {remedy}" if is_gone else problem))
             return
         is_right = not is_moved and node.mac == stand.mac
         if not is_right:
