@@ -142,7 +142,7 @@ class Supervisor:
 def _memory(pid: int) -> int:
     """KiB of PSS, 0 where that cannot be known."""
     try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
             return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
     except OSError:
         return 0

@@ -392,7 +392,7 @@ def this_host() -> Origin:
 def _line(path: str) -> str:
     """The first line of a file; empty where there is none."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.readline().strip()
     except OSError:
         return ""

@@ -174,7 +174,7 @@ class Watcher:
 
 def _memory() -> int:
     """KiB that this process takes of the machine's memory: PSS, see proc(5), smaps."""
-    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
+    with open("/proc/self/smaps_rollup", encoding="utf-8") as file:
         for line in file:
             if line.startswith("Pss:"):
                 return int(line.split()[1])
