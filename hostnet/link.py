@@ -238,13 +238,15 @@ def create(
     master: int = 0,
     below: int = 0,
     netns_fd: int = -1,
+    inside: Netlink | None = None,
     up: bool = False,
 ) -> Link:
     """Create a link of any kind with everything it needs in the one message.
 
     `data` holds the attributes for IFLA_INFO_DATA, `below` the index of the link it sits on (vlan,
-    macvlan), `netns_fd` an open namespace in which it is to appear. Raises NetlinkError, EEXIST
-    when the name is taken.
+    macvlan), `netns_fd` an open namespace in which it is to appear, `inside` a socket there, which
+    is needed to tell about it. Raises NetlinkError, EEXIST when the name is taken: before Linux
+    6.15 also by a link of this namespace when it is to appear in another.
     """
     flags = IFF_UP if up else 0
     info = attr_str(IFLA_INFO_KIND, kind)
@@ -270,7 +272,7 @@ def create(
         if message == RTM_NEWLINK and netns_fd < 0:
             # It comes as it was just before it joined its master.
             return Link(body + attr_u32(IFLA_MASTER, master))
-    return get(nl, name)
+    return get(inside or nl, name)
 
 
 def create_veth(
