@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import os
 
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+"""What makes a host route a family's packets."""
+
 _ROOT = "/proc/sys/"
 _REMEDY = {
     errno.EROFS: "/proc/sys is mounted read-only: remount it read-write, or set this beforehand",

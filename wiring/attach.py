@@ -156,7 +156,7 @@ def _protect(scene: _Scene, wanted: Plan, links: _Links) -> None:
     scene.undo.push(firewall.teardown, owner, port)
     firewall.setup(owner, scene.config, port, links.inner.mac, addresses)
     for version in sorted({gateway.version for gateway in wanted.gateways}):
-        sysctl.ensure(host.FORWARDING[version], "1")
+        sysctl.ensure(sysctl.FORWARDING[version], "1")
 
 
 def _announce(scene: _Scene, wanted: Plan, links: _Links) -> None:

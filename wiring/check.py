@@ -102,7 +102,7 @@ def _gateway_problems(on: Link, config: Bridged, result: Result, outside: Netlin
         if gateway not in present:
             yield f"interface {holder.name} lacks the gateway address {gateway}"
     for version in sorted({one.address.version for one in result.ips}):
-        switch = host.FORWARDING[version]
+        switch = sysctl.FORWARDING[version]
         if sysctl.read(switch) != "1":
             yield f"sysctl {switch.replace('/', '.')} is not 1: nothing is forwarded"
 

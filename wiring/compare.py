@@ -12,7 +12,7 @@ from wiring import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cni.call import Call
     from cni.result import Interface, Result
@@ -87,7 +87,7 @@ def container_problems(
     yield from mac_problem(inner, as_reported)
     yield from mtu_problem(inner, as_reported, mtu)
     yield from _address_problems(inner, result, nl)
-    yield from _route_problems(result, nl)
+    yield from route_problems(plan.installed(result.ips, result.routes), nl)
 
 
 def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]:
@@ -111,12 +111,12 @@ def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]
             yield f"interface {inner.name} has the address {one.interface}, which ADD did not give"
 
 
-def _route_problems(result: Result, nl: Netlink) -> Iterator[str]:
-    """Routes that are missing or lead elsewhere."""
+def route_problems(routes: Iterable[CniRoute], nl: Netlink) -> Iterator[str]:
+    """Routes of the container that are missing or lead elsewhere; each with its gateway."""
     present = [
         one for family in (route.AF_INET, route.AF_INET6) for one in route.dump(nl, family, table=0)
     ]
-    for wanted in plan.installed(result.ips, result.routes):
+    for wanted in routes:
         table = wanted.table or route.RT_TABLE_MAIN
         same = [
             one

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from wiring.plan import Plan
 
 
-def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplicates: bool) -> None:
+def configure(
+    ns: NetNS,
+    nl: Netlink,
+    inner: Link,
+    plan: Plan,
+    *,
+    detect_duplicates: bool,
+    prefix_routes: bool = True,
+) -> None:
     """Bring the interface up with everything it was allocated.
 
     nl: of the namespace `ns`. Nothing waits: without `detect_duplicates` an IPv6 address is usable
-    at once, with it the kernel's duplicate address detection goes on after ADD. Raises OSError.
+    at once, with it the kernel's duplicate address detection goes on after ADD. prefix_routes:
+    whether the addresses' subnets are on the link. Raises OSError.
     """
     ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
     with ns.entered():
@@ -28,7 +37,13 @@ def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplica
         announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
     link.set_up(nl, inner.index)
     for one in plan.ips:
-        _give(nl, inner, one.address, nodad=not detect_duplicates)
+        _give(
+            nl,
+            inner,
+            one.address,
+            nodad=not detect_duplicates,
+            noprefixroute=not prefix_routes,
+        )
     for wanted in plan.installed:
         route.add(
             nl,
@@ -46,10 +61,12 @@ def configure(ns: NetNS, nl: Netlink, inner: Link, plan: Plan, *, detect_duplica
         )
 
 
-def _give(nl: Netlink, inner: Link, wanted: ip.Interface, *, nodad: bool) -> None:
+def _give(
+    nl: Netlink, inner: Link, wanted: ip.Interface, *, nodad: bool, noprefixroute: bool
+) -> None:
     """Add the address, unless it is there: an IPAM plugin may have the kernel form it (SLAAC)."""
     try:
-        address.add(nl, inner.index, wanted, nodad=nodad)
+        address.add(nl, inner.index, wanted, nodad=nodad, noprefixroute=noprefixroute)
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
             raise

@@ -20,7 +20,10 @@ from wiring.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cni.call import Call
+    from hostnet.link import Link
 
 
 def delete(call: Call, ipam_plugin: str) -> None:
@@ -46,28 +49,45 @@ def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
     bridge_name: the network's bridge, empty where nobody knows it. ipam_plugin: as for `delete`.
     Raises CniError for all that failed.
     """
+    _gc(call, ipam_plugin, lambda nl: _ports(nl, bridge_name))
+
+
+def gc_without_bridge(call: Call, ipam_plugin: str) -> None:
+    """As `gc`, for a network whose veth pairs end on the host itself."""
+    _gc(call, ipam_plugin, lambda nl: link.dump(nl, kind="veth"))
+
+
+def _gc(call: Call, ipam_plugin: str, candidates: Callable[[Netlink], list[Link]]) -> None:
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
     steps = Steps()
     with firewall.Remover() as remover:
         early = ipam.needs_interface(ipam_plugin)
         if early:
             steps.run(ipam.gc, call, ipam_plugin)
-        steps.run(_sweep_ports, call, bridge_name, valid, remover)
+        steps.run(_sweep, call, candidates, valid, remover)
         steps.run(remover.sweep, call.network, valid)
         if ipam_plugin and not early:
             steps.run(ipam.gc, call, ipam_plugin)
     steps.finish()
 
 
-def _sweep_ports(call: Call, bridge_name: str, valid: set[str], remover: firewall.Remover) -> None:
-    """Ports labelled with this network whose owner is not valid; other networks' stay."""
+def _ports(nl: Netlink, bridge_name: str) -> list[Link]:
+    """The ports of the bridge, none where there is no such bridge."""
+    on = link.find(nl, bridge_name) if bridge_name else None
+    return link.dump(nl, master=on.index) if on is not None else []
+
+
+def _sweep(
+    call: Call,
+    candidates: Callable[[Netlink], list[Link]],
+    valid: set[str],
+    remover: firewall.Remover,
+) -> None:
+    """Host ends labelled with this network whose owner is not valid; other networks' stay."""
     names = {veth.host_veth(one) for one in valid}
     with Netlink() as outside:
-        on = link.find(outside, bridge_name) if bridge_name else None
-        if on is None:
-            return
-        for port in link.dump(outside, master=on.index):
-            labelled = port.alias.startswith(f"{call.network}/")
-            if port.kind == "veth" and labelled and port.name not in names:
-                remover.remove(port.alias, port.name)
-                link.delete(outside, port.index, missing_ok=True)
+        for end in candidates(outside):
+            labelled = end.alias.startswith(f"{call.network}/")
+            if end.kind == "veth" and labelled and end.name not in names:
+                remover.remove(end.alias, end.name)
+                link.delete(outside, end.index, missing_ok=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from hostnet.undo import Undo
     from wiring.bridged import Bridged
 
-FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 _PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
 _ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
 

@@ -95,9 +95,24 @@ def delete(call: Call) -> None:
         found = link.find(outside, host_veth(call.owner))
         if found is not None and link.delete(outside, found.index, missing_ok=True):
             return
-    if not call.netns:
-        return
-    with NetNS.open(call.netns) as ns, ns.netlink() as inside:
-        found = link.find(inside, call.ifname)
-        if found is not None and found.kind == "veth":
-            link.delete(inside, found.index, missing_ok=True)
+        if not call.netns:
+            return
+        with NetNS.open(call.netns) as ns, ns.netlink() as inside:
+            found = link.find(inside, call.ifname)
+            if found is not None and found.kind == "veth" and not _is_anothers(outside, found):
+                link.delete(inside, found.index, missing_ok=True)
+
+
+def _is_anothers(outside: Netlink, inner: Link) -> bool:
+    """Whether the pair's host end is labelled, then with another attachment's name.
+
+    A runtime sends a DEL after an ADD that was refused because another network's interface has the
+    name. The reference labels nothing.
+    """
+    try:
+        end = link.by_index(outside, inner.peer)
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        raise
+    return end.kind == "veth" and end.peer == inner.index and end.alias.count("/") == 2

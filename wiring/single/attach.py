@@ -1,0 +1,179 @@
+"""ADD of one link inside the container: refuse, allocate, make the link, configure it, announce.
+
+The order is that of all interface plugins: what can be refused is refused first; the IPAM plugin
+comes before the link, unless it works through the link; and from then on whatever goes wrong is
+undone.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from cni import ipam
+from cni.errors import IN_THE_WAY, SYSTEM, CniError
+from cni.record import record
+from cni.result import DNS, Interface, Result
+from hostnet import announce, link
+from hostnet.netlink import Netlink, NetlinkError
+from hostnet.netns import NetNS
+from hostnet.undo import Undo
+from wiring import container, plan, veth
+from wiring.plan import Plan
+from wiring.single import label
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cni.call import Call
+    from hostnet.link import Link
+
+
+@record
+class Common:
+    """What all such networks say. mtu: bytes, 0 for the kernel's choice.
+
+    ipam: the IPAM plugin, empty for a layer-2 network. dns: of the config, None where not set.
+    """
+
+    ipam: str = ""
+    dns: DNS | None = None
+    mtu: int = 0
+
+
+@record
+class Scene:
+    """What every act of an ADD needs. inside, outside: sockets in the container and on the host."""
+
+    call: Call
+    common: Common
+    ns: NetNS
+    inside: Netlink
+    outside: Netlink
+    undo: Undo
+
+
+def add(
+    call: Call,
+    common: Common,
+    prepare: Callable[[Scene], Callable[[], Link]],
+    *,
+    given: Result | None = None,
+    patience: float = 0,
+) -> Result:
+    """Give the container its link.
+
+    prepare: looks whether the link can be made, touching nothing, and gives what makes it: under
+    its name in the container, and noted in the undo stack. given: the addresses and routes where
+    no IPAM plugin is asked for them. patience: seconds to wait for a link with a carrier to become
+    able to announce its addresses; 0 announces them only if it is at once.
+    Raises CniError or OSError, and has then left nothing behind.
+    """
+    with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
+        scene = Scene(call, common, ns, inside, outside, undo)
+        require_free(scene)
+        make = prepare(scene)
+        if ipam.needs_interface(common.ipam):
+            inner = make()
+            link.set_up(inside, inner.index)
+            wanted = allocate(scene, given)
+        else:
+            wanted = allocate(scene, given)
+            inner = make()
+        container.configure(ns, inside, inner, wanted, detect_duplicates=False)
+        inner = link.by_index(inside, inner.index)
+        if wanted.ips and inner.carrier:
+            announce.announce(inside, inner.index, inner.mac, patience)
+        return Result((shown(inner, call.netns),), wanted.ips, wanted.routes, wanted.dns)
+
+
+def require_free(scene: Scene) -> None:
+    """Raise CniError(IN_THE_WAY) where the container has an interface of that name."""
+    if link.find(scene.inside, scene.call.ifname) is not None:
+        raise veth.exists_inside(scene.call.ifname, scene.call.netns)
+
+
+def allocate(scene: Scene, given: Result | None = None, *, interface: int = 0) -> Plan:
+    """The plan for what the IPAM plugin allocates, else for `given`; empty without either.
+
+    interface: where the container's interface stands in the result.
+    """
+    common = scene.common
+    allocated = given
+    if common.ipam:
+        allocated = ipam.add(scene.call, common.ipam)
+        scene.undo.push(ipam.withdraw, scene.call, common.ipam)
+    if allocated is None:
+        return Plan(dns=common.dns or DNS())
+    return plan.make(
+        allocated, ipam=common.ipam, interface=interface, mtu=common.mtu, dns=common.dns
+    )
+
+
+def create(
+    scene: Scene,
+    kind: str,
+    *,
+    data: bytes = b"",
+    below: Link | None = None,
+    below_inside: bool = False,
+    mac: str = "",
+) -> Link:
+    """Make a link of this kind in the container, down, under its name and with its label.
+
+    below: the link it sits on, of the container where `below_inside`, else of the host. mac: empty
+    for the kernel's choice. Raises CniError(SYSTEM) where the kernel has no such links,
+    CniError(IN_THE_WAY) for the remains of an ADD that was killed, OSError.
+    """
+    temporary = label.temporary_name(scene.call.owner)
+    try:
+        made = scene.undo.step(
+            lambda: link.create(
+                scene.inside if below_inside else scene.outside,
+                temporary,
+                kind,
+                data=data,
+                mac=mac,
+                mtu=scene.common.mtu,
+                below=below.index if below else 0,
+                netns_fd=-1 if below_inside else scene.ns.fileno(),
+                inside=scene.inside,
+            ),
+            lambda made: link.delete(scene.inside, made.index, missing_ok=True),
+        )
+    except NetlinkError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise unknown_kind(kind) from error
+        if error.errno == errno.EEXIST and link.find(scene.inside, temporary) is not None:
+            raise remains(scene, temporary) from error
+        raise
+    return finish(scene, made)
+
+
+def finish(scene: Scene, made: Link) -> Link:
+    """Give a new link of the container, which is down, its own name and its label."""
+    link.change(
+        scene.inside, made.index, name=scene.call.ifname, alias=label.alias(scene.call.owner)
+    )
+    return link.by_index(scene.inside, made.index)
+
+
+def unknown_kind(kind: str) -> CniError:
+    """The error for a kernel without links of this kind."""
+    return CniError(
+        SYSTEM, f"this kernel has no {kind} interfaces: modprobe {kind}, or run one that has them"
+    )
+
+
+def remains(scene: Scene, name: str) -> CniError:
+    """The error for what an ADD that was killed has left in the container."""
+    return CniError(
+        IN_THE_WAY,
+        f"interface {name} in {scene.call.netns} is left from an ADD of this attachment that did "
+        "not end: DEL it before another ADD",
+    )
+
+
+def shown(inner: Link, netns: str) -> Interface:
+    """The container's interface as the result tells it."""
+    return Interface(inner.name, mac=inner.mac, mtu=inner.mtu, sandbox=netns)

@@ -1,0 +1,28 @@
+"""STATUS of a plugin with one link inside the container."""
+
+from __future__ import annotations
+
+from cni import ipam
+from cni.errors import NOT_AVAILABLE, CniError
+from hostnet.netlink import Netlink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cni.call import Call
+
+
+def status(call: Call, ipam_plugin: Callable[[Netlink], str]) -> None:
+    """Raise CniError(NOT_AVAILABLE), with the reason, where an ADD would fail.
+
+    ipam_plugin: reads the config and looks at the host, as ADD does before it begins; gives the
+    IPAM plugin's name, empty where there is none, which then has its say.
+    """
+    try:
+        with Netlink() as nl:
+            name = ipam_plugin(nl)
+    except (CniError, OSError) as error:
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
+    if name:
+        ipam.status(call, name)
