@@ -50,6 +50,12 @@ def _portmap() -> Plugin:
     return PLUGIN
 
 
+def _ptp() -> Plugin:
+    from cni_ptp.main import PLUGIN
+
+    return PLUGIN
+
+
 def _vxlan() -> Plugin:
     from cni_vxlan.main import PLUGIN
 
@@ -66,5 +72,6 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "host-local": _host_local,
     "loopback": _loopback,
     "portmap": _portmap,
+    "ptp": _ptp,
     "vxlan": _vxlan,
 }

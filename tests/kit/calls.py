@@ -19,11 +19,13 @@ from cni.skel import Plugin, serve
 
 MODULES = {
     "bridge": "cni_bridge.main",
+    "dhcp": "cni_dhcp.main",
     "etcd-ipam": "cni_etcd_ipam.main",
     "firewall": "cni_firewall.main",
     "host-local": "cni_host_local.main",
     "loopback": "cni_loopback.main",
     "portmap": "cni_portmap.main",
+    "ptp": "cni_ptp.main",
     "vxlan": "cni_vxlan.main",
 }
 

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ENTRIES = {"bridge", "cnitool", "etcd-ipam", "firewall", "host-local", "loopback", "portmap", "vxlan"}
+ENTRIES = {
+    "bridge",
+    "cnitool",
+    "etcd-ipam",
+    "firewall",
+    "host-local",
+    "loopback",
+    "portmap",
+    "ptp",
+    "vxlan",
+}
 
 
 def install(*arguments: str | Path) -> str:

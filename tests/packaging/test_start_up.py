@@ -92,10 +92,15 @@ BUDGETS = {
     "etcd-ipam": Budget(
         ("cni_etcd_ipam", "etcd_json"), DOOR | CALL | RANGES | {"wiring", "wiring.etcd_settings"}
     ),
-    "firewall": Budget(("cni_firewall", "hostnet"), DOOR | CALL | KERNEL),
+    "firewall": Budget(
+        ("cni_firewall", "hostnet"), DOOR | CALL | KERNEL | {"wiring", "wiring.backend"}
+    ),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
+    "ptp": Budget(
+        ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
     # With static peers: nothing of etcd's.
     "vxlan": Budget(
         ("cni_vxlan", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -132,6 +137,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "host-local": {"ipam": ipam},
         "loopback": {},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
+        "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
         "vxlan": {
             "vni": 42,
             "bridge": "budget0",
