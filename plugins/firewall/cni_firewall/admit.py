@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cni_firewall import nftables, plan, withdraw
+from cni_firewall.config import FIREWALLD
 from hostnet.netfilter import Netfilter
 from hostnet.nfowner import Owner
 from hostnet.undo import Undo
@@ -11,16 +12,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
     from cni.result import Result
+    from cni_firewall.bus import Bus
     from cni_firewall.config import Config
 
 
 def add(call: Call, config: Config, result: Result) -> None:
     """Guard the container as the config says. Raises CniError, OSError."""
-    wanted = plan.make(config, result)
+    bus = find_firewalld(call, config)
+    try:
+        _add(call, config, result, bus)
+    finally:
+        if bus is not None:
+            bus.close()
+
+
+def find_firewalld(call: Call, config: Config) -> Bus | None:
+    """The bus that firewalld is on; None where another backend is to be used.
+
+    As with the reference, it goes before all others where it runs and the config says nothing.
+    Raises CniError(NOT_AVAILABLE) where the config says that it has to run, OSError.
+    """
+    if config.backend and config.backend != FIREWALLD:
+        return None
+    from cni_firewall import firewalld
+
+    return (firewalld.require if config.backend else firewalld.connect)(call.environ)
+
+
+def _add(call: Call, config: Config, result: Result, bus: Bus | None) -> None:
+    wanted = plan.make(config, result, zoned=bus is not None)
     if not wanted:
         return
     owner = Owner(call.owner)
     with Netfilter.open() as nl, Undo() as undo:
         # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
-        undo.push(withdraw.take_back, nl, owner)
+        undo.push(withdraw.take_back, nl, call.environ, owner)
         nftables.give(nl, owner, config, wanted)
+        if bus is not None:
+            from cni_firewall import firewalld
+
+            addresses = [one.address for one in wanted if one.address is not None]
+            firewalld.admit(bus, config.zone, addresses)

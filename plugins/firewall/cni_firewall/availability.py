@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import errno
 
+from cni_firewall.config import FIREWALLD
 from cni_firewall.tables import TABLE
 from hostnet import nft
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import NetlinkError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni_firewall.config import Config
 
-def require() -> None:
+
+def require(call: Call, config: Config) -> None:
     """Raise OSError or CniError, with the reason, unless containers can be let through."""
+    if config.backend == FIREWALLD:
+        from cni_firewall import firewalld
+
+        firewalld.require(call.environ).close()
     with Netfilter.open() as nl:
         if not nl.available():
             raise NetlinkError(

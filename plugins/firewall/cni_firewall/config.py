@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cni.record import record
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.jsonvalue import JsonObject
 
-BACKENDS = ("", "nftables", "iptables", "firewalld")
+FIREWALLD = "firewalld"
 OPEN, SAME_BRIDGE, ISOLATED = "open", "same-bridge", "isolated"
 ADMIN_CHAIN = "CNI-ADMIN"
 
@@ -28,8 +29,8 @@ _NOT_THEIRS = frozenset(
 
 @record
 class Config:
-    """backend: one of BACKENDS, empty to have it chosen. admin_chain: a chain with the users' own
-    rules. zone: of firewalld. policy: OPEN, SAME_BRIDGE or ISOLATED.
+    """backend: FIREWALLD or one of `wiring.backend`, empty to have it chosen. admin_chain: a chain
+    with the users' own rules. zone: of firewalld. policy: OPEN, SAME_BRIDGE or ISOLATED.
     """
 
     backend: str = ""
@@ -51,7 +52,7 @@ def read(config: JsonObject) -> Config:
     if not _named(zone, _ZONE_LONGEST):
         raise config.wrong("firewalldZone", "the name of a zone: firewall-cmd --get-zones")
     return Config(
-        backend=config.choice("backend", BACKENDS, ""),
+        backend=backend.configured(config, "backend", (FIREWALLD,)),
         admin_chain=admin,
         zone=zone,
         policy=config.choice("ingressPolicy", (OPEN, SAME_BRIDGE, ISOLATED), OPEN),

@@ -32,7 +32,7 @@ def delete(call: Call) -> None:
     from cni_firewall import withdraw
     from hostnet.nfowner import Owner
 
-    withdraw.remove(Owner(call.owner))
+    withdraw.remove(call.environ, Owner(call.owner))
 
 
 def check(call: Call) -> None:
@@ -46,16 +46,17 @@ def gc(call: Call) -> None:
     """Take back what this network's attachments have that are not valid any more."""
     from cni_firewall import withdraw
 
-    withdraw.sweep(call.network, {owner(call.network, one) for one in call.valid_attachments})
+    valid = {owner(call.network, one) for one in call.valid_attachments}
+    withdraw.sweep(call.environ, call.network, valid)
 
 
 def status(call: Call) -> None:
     """Raise CniError(NOT_AVAILABLE) where an ADD would fail."""
     try:
-        _config(call)
+        config = _config(call)
         from cni_firewall import availability
 
-        availability.require()
+        availability.require(call, config)
     except (CniError, OSError) as error:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
