@@ -34,7 +34,7 @@ def check(call: Call) -> None:
             agreed = terms.of_flannel(nl, call, config, config.overlay.peers)
             checks.check(agreed.call, agreed.bridged)
             return
-        found = device.find(nl, config.overlay)
+        found = device.look(nl, config.overlay)
         if found is None:
             raise CniError(
                 CHECK_FAILED,

@@ -48,5 +48,6 @@ def gc(call: Call) -> None:
 
 
 def _leave(call: Call) -> None:
+    known = lenient(call)
     with Netlink() as nl:
-        segment.leave(nl, call.network, lenient(call).vni)
+        segment.leave(nl, call.network, known.vni, known.port, known.bridge)

@@ -3,7 +3,7 @@
 Its alias says whose it is and, in mode l3, which subnets it stands for; all else is compared with
 what the kernel says. What can change in place does (the VTEP's address, the MTU, what is missing);
 of the rest, a difference is mended by a new device as long as nothing is attached, and is an error
-from then on. Everything here runs under the lock of the host's namespace.
+from then on. Whoever changes something here has the lock of the host's namespace.
 """
 
 from __future__ import annotations
@@ -83,6 +83,15 @@ def find(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
             f'{found.name} is of network "{mark.name}": give each network a VNI of its own',
         )
     return found, mark
+
+
+def look(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
+    """As `find`, for who has not got the lock: a device in the making has no mark for a moment."""
+    try:
+        return find(nl, overlay)
+    except CniError:
+        with NamespaceLock():
+            return find(nl, overlay)
 
 
 def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
@@ -250,6 +259,7 @@ def _create(nl: Netlink, wanted: Wanted) -> Link:
         )
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
+            _remove_half_made(nl, wanted)
             raise
         other = vxlan.find(nl, overlay.vni, overlay.port, site.local.version)
         if other is None:
@@ -262,6 +272,13 @@ def _create(nl: Netlink, wanted: Wanted) -> Link:
         ) from error
     _set_offload(nl, wanted, made.name)
     return made
+
+
+def _remove_half_made(nl: Netlink, wanted: Wanted) -> None:
+    """After an answer that did not come: under the lock, what has the name now is what was made."""
+    found = link.find(nl, wanted.overlay.device)
+    if found is not None and found.kind == "vxlan" and found.alias in ("", wanted.alias):
+        link.delete(nl, found.index, missing_ok=True)
 
 
 def _whose(other: Link) -> str:
@@ -286,10 +303,15 @@ def remove(nl: Netlink, found: Link) -> None:
     """Take the device away, and then the guard of its VNI."""
     settings = vxlan.Vxlan(found)
     link.delete(nl, found.index, missing_ok=True)
+    unguard(settings.port, settings.vni)
+
+
+def unguard(port: int, vni: int) -> None:
+    """Guard the VNI no longer; no error on a kernel that cannot. Raises OSError."""
     rules = netfilter.find()
     if rules is not None:
         with rules:
-            vtepguard.remove(rules, settings.port, settings.vni)
+            vtepguard.remove(rules, port, vni)
 
 
 def _remove_unused(nl: Netlink, wanted: Wanted, made: Link) -> None:

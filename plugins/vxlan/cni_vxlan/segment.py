@@ -12,7 +12,7 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, CniError
 from cni_vxlan import device, identity
 from cni_vxlan.reconcile import PROTOCOL
-from hostnet import bridge, bridge_fdb, link, neighbour
+from hostnet import bridge, bridge_fdb, link, neighbour, vxlan
 from hostnet.lock import NamespaceLock
 from wiring import host
 
@@ -47,10 +47,18 @@ def find(nl: Netlink, network: str, name: str) -> Link | None:
 def ensure(nl: Netlink, network: str, wanted: Bridged, undo: Undo) -> Link:
     """The bridge, made and marked where it is missing. Raises CniError(IN_THE_WAY)."""
     found = find(nl, network, wanted.bridge)
-    if found is None:
-        found = host.ensure_bridge(nl, wanted, undo)
-        link.change(nl, found.index, alias=identity.alias(network))
-    return found
+    if found is not None:
+        return found
+    try:
+        made = host.ensure_bridge(nl, wanted, undo)
+        link.change(nl, made.index, alias=identity.alias(network))
+    except OSError:
+        # After an answer that did not come: under the lock, what has the name is what was made.
+        half = link.find(nl, wanted.bridge)
+        if half is not None and half.kind == "bridge" and not link.dump(nl, master=half.index):
+            link.delete(nl, half.index, missing_ok=True)
+        raise
+    return made
 
 
 def join(nl: Netlink, overlay: Overlay, made: Link, on: Link) -> None:
@@ -116,23 +124,52 @@ def forget(nl: Netlink, on: Link) -> None:
                 neighbour.delete(nl, on.index, one.address, missing_ok=True)
 
 
-def leave(nl: Netlink, network: str, vni: int) -> None:
-    """After a DEL: remove what no container of this host needs any more, under the lock.
+def leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
+    """After a DEL: remove what no container of this host needs any more.
 
     With a segment's last container go its device, the guard, and the bridge if it is the network's
     own. The device of mode l3, which other hosts' routes lead to, stays. vni: 0 where nobody knows
-    it.
+    it. port: for a guard without a device. name: of the bridge, empty where nobody knows it.
     """
-    found = link.find(nl, identity.device_name(vni)) if vni else None
-    mark = identity.read_alias(found.alias) if found is not None else None
-    if found is None or not found.master or mark is None or not mark.is_of(network):
+    if vni and not _is_routed(_own(nl, network, identity.device_name(vni))):
+        with NamespaceLock():
+            _leave(nl, network, vni, port, name)
+
+
+def _leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
+    """The device goes last, since what is left over by a call that was killed is found by it."""
+    found = _own(nl, network, identity.device_name(vni))
+    if _is_routed(found):
         return
-    with NamespaceLock():
-        on = link.by_index(nl, found.master)
+    on = link.by_index(nl, found.master) if found is not None and found.master else None
+    if on is None and name:
+        on = _own(nl, network, name)
+    if on is not None:
         forget(nl, on)
-        if any(port.index != found.index for port in link.dump(nl, master=on.index)):
+        ports = link.dump(nl, master=on.index)
+        if any(found is None or port.index != found.index for port in ports):
             return
-        device.remove(nl, found)
-        own = identity.read_alias(on.alias)
-        if own is not None and own.is_of(network):
-            link.delete(nl, on.index, missing_ok=True)
+    elif found is None:
+        return
+    if found is not None:
+        link.set_down(nl, found.index)
+        port = vxlan.Vxlan(found).port
+    device.unguard(port, vni)
+    mark = identity.read_alias(on.alias) if on is not None else None
+    if on is not None and mark is not None and mark.is_of(network):
+        link.delete(nl, on.index, missing_ok=True)
+    if found is not None:
+        link.delete(nl, found.index, missing_ok=True)
+
+
+def _own(nl: Netlink, network: str, name: str) -> Link | None:
+    """The link of this name if it bears the network's mark."""
+    found = link.find(nl, name)
+    mark = identity.read_alias(found.alias) if found is not None else None
+    return found if mark is not None and mark.is_of(network) else None
+
+
+def _is_routed(found: Link | None) -> bool:
+    """Whether it is the device of mode l3, which stands for subnets."""
+    mark = identity.read_alias(found.alias) if found is not None else None
+    return mark is not None and bool(mark.subnets)

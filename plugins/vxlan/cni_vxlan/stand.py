@@ -44,7 +44,7 @@ def make(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Standin
     """
     for _ in range(_ATTEMPTS):
         segment.find(nl, overlay.network, overlay.bridge)
-        stance = engines.take(nl, overlay, device.find(nl, overlay))
+        stance = engines.take(nl, overlay, device.look(nl, overlay))
         with NamespaceLock():
             found = device.find(nl, overlay)
             if found is not None or stance.known:

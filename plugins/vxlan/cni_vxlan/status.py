@@ -43,7 +43,7 @@ def _agreed(nl: Netlink, call: Call, config: Config) -> Terms:
     segment.find(nl, overlay.network, overlay.bridge)
     if isinstance(overlay.peers, Flannel):
         return terms.of_flannel(nl, call, config, overlay.peers)
-    found = device.find(nl, overlay)
+    found = device.look(nl, overlay)
     stance = engines.take(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
     if found is not None:
