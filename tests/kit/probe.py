@@ -15,6 +15,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from tests.kit.namespace import Namespace
@@ -42,6 +43,13 @@ def wait_reach(ns: Namespace, address: str, seconds: float = 5) -> float:
         if (took := reaches(ns, address, 0.05)) is not None:
             return took
         assert time.monotonic() < deadline, f"{ns} does not reach {address} within {seconds} s"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until a condition, which asks somebody, is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
 
 
 def send_echo(ns: Namespace, address: str, size: int, seconds: float = 2) -> str:

@@ -250,7 +250,7 @@ class Underlay:
             # With a MAC of its own: else it has the lowest of its ports' until another host joins,
             # whereupon what the others have learned is wrong.
             f"link add switch address 02:00:5e:00:00:fe type bridge"
-            f" mcast_snooping {on} mcast_querier {on}",
+            f" mcast_snooping {on} mcast_querier {on} mcast_igmp_version 3 mcast_mld_version 2",
             *(
                 f"address add {address}/{prefix} dev switch nodad"
                 for address, prefix in zip(ROUTER, PREFIX, strict=True)

@@ -104,6 +104,8 @@ class Overlay:
         self.engine = engine
         self.vni = FLANNEL_VNI if engine.peers == "flannel" else vni
         self.name = f"overlay{self.vni}"
+        self.listed: list[Node] = []
+        """Of static peers; empty for all."""
         self._keys = keys
         self.frr: dict[str, Frr] = {}
         self.watchers: dict[str, Popen[str]] = {}
@@ -151,7 +153,7 @@ class Overlay:
     def _peers(self) -> Document:
         engine = self.engine
         if engine.peers == "static":
-            nodes = [self._static(node) for node in self.underlay.nodes]
+            nodes = [self._static(node) for node in self.listed or self.underlay.nodes]
             return {"type": "static", "nodes": nodes}
         if engine.peers == "multicast":
             return {"type": "multicast", "group": GROUPS[engine.family]}

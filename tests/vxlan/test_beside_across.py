@@ -137,7 +137,11 @@ def test_masquerade_leaves_the_overlay_alone(tmp_path: Path, engine: Engine) -> 
 
 
 def test_outer_packets_keep_the_address_of_the_vtep(tmp_path: Path) -> None:
-    """The VTEP is the host's second address: masqueraded, the packet would leave from the first."""
+    """The VTEP is the host's second address: masqueraded, the packet would leave from the first.
+
+    The peer's rules would then drop it. A rule of somebody else's that masquerades all that leaves
+    `eth0` does just this, and does no harm where the VTEP is the device's first address.
+    """
     with Underlay(tmp_path, 2) as underlay:
         for node in underlay.nodes:
             _add_second_address(node)
