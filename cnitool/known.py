@@ -69,6 +69,7 @@ PLUGIN: Keys = {
 """What every plugin may have."""
 
 _MASQUERADE: Keys = {"ipMasq": BOOLEAN, "ipMasqBackend": ("", "iptables", "nftables")}
+_LOWER: Keys = {"master": STRING, "linkInContainer": BOOLEAN, "mtu": INTEGER}
 _RATES: Keys = {
     "ingressRate": INTEGER,
     "ingressBurst": INTEGER,
@@ -131,6 +132,12 @@ PLUGINS: dict[str, Keys] = {
         "ingressPolicy": ("", "isolated", "open", "same-bridge"),
     },
     "loopback": {},
+    "macvlan": {
+        **_LOWER,
+        "mode": ("", "bridge", "passthru", "private", "vepa"),
+        "bcqueuelen": INTEGER,
+        "mac": MAC,
+    },
     "portmap": {
         "backend": ("", "iptables", "nftables"),
         "snat": BOOLEAN,
@@ -149,6 +156,35 @@ PLUGINS: dict[str, Keys] = {
         "allmulti": BOOLEAN,
         "txQLen": INTEGER,
         "dataDir": STRING,
+    },
+    "vxlan": {
+        **_MASQUERADE,
+        "vni": INTEGER,
+        "mode": ("", "l2", "l3"),
+        "port": INTEGER,
+        "underlay": STRING,
+        "local": ADDRESS,
+        "mtu": INTEGER,
+        "txChecksumOffload": BOOLEAN,
+        "network": [SUBNET],
+        "peers": {
+            **_ETCD,
+            "type": ("", "etcd", "evpn", "flannel", "multicast", "static"),
+            "nodes": [{"address": ADDRESS, "subnets": [SUBNET]}],
+            "group": ADDRESS,
+            "subnetLength": {"4": INTEGER, "6": INTEGER},
+            "subnetFile": STRING,
+        },
+        "bridge": STRING,
+        "isGateway": BOOLEAN,
+        "isDefaultGateway": BOOLEAN,
+        "forceAddress": BOOLEAN,
+        "hairpinMode": BOOLEAN,
+        "promiscMode": BOOLEAN,
+        "macspoofchk": BOOLEAN,
+        "enabledad": BOOLEAN,
+        "disableContainerInterface": BOOLEAN,
+        "portIsolation": BOOLEAN,
     },
 }
 """What each has beside PLUGIN."""

@@ -12,6 +12,7 @@ import sys
 from cni.errors import CniError
 from cni.execute import find
 from cni.jsonvalue import JsonObject, parse_object
+from cni_vxlan import delegate, overlay
 from cnitool import known
 from cnitool.addresses import check_ranges
 from cnitool.schema import ANY, STRING, Finding, check
@@ -128,7 +129,10 @@ def _plugin(plugin: JsonObject, *, first: bool) -> Iterator[Finding]:
     if not plugin.where:  # a network in one object
         keys = {**known.NETWORK, **keys}
     keys = {**keys, "prevResult": ANY}
-    yield from check(plugin.raw, keys, plugin.where)
+    found = list(check(plugin.raw, keys, plugin.where))
+    yield from found
+    if kind == "vxlan" and not found:
+        yield from _overlay(plugin)
     if plugin.has("prevResult"):
         text = "a plugin gets the result of the one before it; this one is never sent"
         yield Finding(plugin.place("prevResult"), text, fatal=False)
@@ -137,6 +141,24 @@ def _plugin(plugin: JsonObject, *, first: bool) -> Iterator[Finding]:
         yield Finding(plugin.place("type"), text)
     yield from _capability(plugin, kind)
     yield from _ipam(plugin, kind)
+
+
+def _overlay(plugin: JsonObject) -> Iterator[Finding]:
+    """What no table of types shows: keys that do not fit each other, as the plugin reads them."""
+    try:
+        overlay.read(plugin, "validated")
+        if _gets_its_ranges(plugin):
+            delegate.refuse_ranges(plugin)
+    except CniError as error:
+        yield Finding("", error.msg)
+
+
+def _gets_its_ranges(plugin: JsonObject) -> bool:
+    """Whether the IPAM plugin's ranges are filled in: a host's subnets of a routed overlay."""
+    peers = plugin.get("peers")
+    engine = peers.get("type") if isinstance(peers, dict) else None
+    default = "l2" if engine in ("multicast", "evpn") else "l3"
+    return plugin.get("type") == "vxlan" and (plugin.get("mode") or default) != "l2"
 
 
 def _capability(plugin: JsonObject, kind: str) -> Iterator[Finding]:
@@ -168,7 +190,7 @@ def _ipam(plugin: JsonObject, kind: str) -> Iterator[Finding]:
         yield Finding(ipam.place("type"), 'it is missing, expected such as "host-local"')
         allocator = ""
     yield from check(value, known.IPAM.get(allocator, {"type": STRING, "*": ANY}), place)
-    if allocator in known.RANGES:
+    if allocator in known.RANGES and not _gets_its_ranges(plugin):
         yield from check_ranges(ipam)
 
 

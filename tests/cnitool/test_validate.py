@@ -42,13 +42,31 @@ BRIDGE: dict[str, Any] = {
     "dns": {"nameservers": ["10.1.0.1"]},
 }
 PORTMAP: dict[str, Any] = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
+VXLAN: dict[str, Any] = {
+    "type": "vxlan",
+    "vni": 42,
+    "network": ["10.244.0.0/16"],
+    "peers": {
+        "type": "static",
+        "nodes": [
+            {"address": "192.0.2.1", "subnets": ["10.244.1.0/24"]},
+            {"address": "192.0.2.2", "subnets": ["10.244.2.0/24"]},
+        ],
+    },
+    "ipam": {"type": "host-local"},
+}
 
 
 @pytest.fixture
 def good(tool: Tool) -> Tool:
-    for name in ("bridge", "portmap", "host-local"):
+    for name in ("bridge", "portmap", "host-local", "vxlan"):
         tool.plugin(name)
     return tool
+
+
+def test_an_overlay_without_problems(good: Tool) -> None:
+    path = good.network(VXLAN)
+    assert good.succeed("validate", "net") == f"{path}: no problems\n"
 
 
 def test_a_network_without_problems(good: Tool) -> None:
@@ -157,6 +175,24 @@ ONE = {"subnet": "10.1.0.0/24"}
         (
             bridge(ipam=ipam(**ONE, routes=[{"dst": "0.0.0.0/0", "gw": "10.9.0.1"}])),
             ["warning: P.ipam.routes[0].gw: 10.9.0.1 is in none of the subnets"],
+        ),
+        (VXLAN | {"vni": "42"}, ['error: P.vni: found "42", expected an integer']),
+        (VXLAN | {"vni": 0}, ['error: key "P.vni": found 0, expected an integer from 1 to']),
+        (VXLAN | {"mode": "l1"}, ['error: P.mode: found "l1", expected "l2" or "l3"']),
+        (
+            VXLAN | {"peers": {"type": "multicast", "group": "10.1.1.1"}, "network": None},
+            [
+                'error: key "P.peers.group": found "10.1.1.1", expected a multicast address',
+                "error: P.ipam: no ranges",
+            ],
+        ),
+        (
+            VXLAN | {"ipam": ipam(**ONE)},
+            ['error: key "P.ipam.subnet": found "10.1.0.0/24", expected nothing in mode "l3"'],
+        ),
+        (
+            VXLAN | {"peers": {"type": "static", "nodes": [], "group": "239.1.1.1"}},
+            ['error: key "P.peers.nodes": found [], expected a list of all hosts'],
         ),
         (PORTMAP, ["error: P.type: portmap changes what another plugin has made"]),
         (
