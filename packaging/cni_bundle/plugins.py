@@ -44,6 +44,12 @@ def _loopback() -> Plugin:
     return PLUGIN
 
 
+def _macvlan() -> Plugin:
+    from cni_macvlan.main import PLUGIN
+
+    return PLUGIN
+
+
 def _portmap() -> Plugin:
     from cni_portmap.main import PLUGIN
 
@@ -71,6 +77,7 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "firewall": _firewall,
     "host-local": _host_local,
     "loopback": _loopback,
+    "macvlan": _macvlan,
     "portmap": _portmap,
     "ptp": _ptp,
     "vxlan": _vxlan,

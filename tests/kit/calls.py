@@ -24,6 +24,7 @@ MODULES = {
     "firewall": "cni_firewall.main",
     "host-local": "cni_host_local.main",
     "loopback": "cni_loopback.main",
+    "macvlan": "cni_macvlan.main",
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
     "vxlan": "cni_vxlan.main",

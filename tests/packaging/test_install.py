@@ -16,6 +16,7 @@ ENTRIES = {
     "firewall",
     "host-local",
     "loopback",
+    "macvlan",
     "portmap",
     "ptp",
     "vxlan",

@@ -97,6 +97,9 @@ BUDGETS = {
     ),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "loopback": Budget(("cni_loopback", "hostnet"), DOOR | CALL | KERNEL),
+    "macvlan": Budget(
+        ("cni_host_local", "cni_macvlan", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
     "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
     "ptp": Budget(
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -136,6 +139,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "firewall": {"backend": "nftables", "ingressPolicy": "same-bridge"},
         "host-local": {"ipam": ipam},
         "loopback": {},
+        "macvlan": {"master": "below0", "ipam": ipam},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
         "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
         "vxlan": {
@@ -180,6 +184,10 @@ def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iter
         host.share("nft element inet pycni_vxlan *")
         yield
         host.command("ip", "link", "delete", "vxlan42")
+    elif "master" in config(request.node.callspec.params["plugin"], tmp_path):
+        host.command("ip", "link", "add", "below0", "type", "veth", "peer", "name", "below1")
+        yield
+        host.command("ip", "link", "delete", "below0")
     else:
         yield
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from cni import ipam
-from cni.errors import IN_THE_WAY, SYSTEM, CniError
+from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
 from cni.result import DNS, Interface, Result
 from hostnet import announce, link
@@ -19,7 +19,7 @@ from hostnet.netns import NetNS
 from hostnet.undo import Undo
 from wiring import container, plan, veth
 from wiring.plan import Plan
-from wiring.single import label
+from wiring.single import label, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def create(
         )
     except NetlinkError as error:
         if error.errno == errno.EOPNOTSUPP:
-            raise unknown_kind(kind) from error
+            raise status.unknown_kind(kind) from error
         if error.errno == errno.EEXIST and link.find(scene.inside, temporary) is not None:
             raise remains(scene, temporary) from error
         raise
@@ -156,13 +156,6 @@ def finish(scene: Scene, made: Link) -> Link:
         scene.inside, made.index, name=scene.call.ifname, alias=label.alias(scene.call.owner)
     )
     return link.by_index(scene.inside, made.index)
-
-
-def unknown_kind(kind: str) -> CniError:
-    """The error for a kernel without links of this kind."""
-    return CniError(
-        SYSTEM, f"this kernel has no {kind} interfaces: modprobe {kind}, or run one that has them"
-    )
 
 
 def remains(scene: Scene, name: str) -> CniError:

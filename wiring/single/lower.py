@@ -37,10 +37,19 @@ def read(config: JsonObject) -> Lower:
 def find(scene: Scene, lower: Lower) -> Link:
     """The link, large enough for the MTU. Raises CniError(INVALID_CONFIG)."""
     nl = scene.inside if lower.inside else scene.outside
-    return found_in(nl, lower, scene.common, scene.call.netns if lower.inside else "")
+    return _find(nl, lower, scene.common, scene.call.netns if lower.inside else "")
 
 
-def found_in(nl: Netlink, lower: Lower, common: Common, netns: str = "") -> Link:
+def find_on_host(nl: Netlink, lower: Lower, common: Common) -> None:
+    """For STATUS: raise CniError(INVALID_CONFIG) unless the host of `nl` has the link.
+
+    What a container has, is seen when there is one.
+    """
+    if not lower.inside:
+        _find(nl, lower, common, "")
+
+
+def _find(nl: Netlink, lower: Lower, common: Common, netns: str) -> Link:
     """The link in the namespace of `nl`, large enough for the MTU.
 
     netns: the path of the namespace, empty for the host's. Raises CniError(INVALID_CONFIG).
@@ -76,14 +85,16 @@ def _of_default_route(nl: Netlink, where: str) -> Link:
 
 
 def problems(sight: Sight, lower: Lower) -> Iterator[str]:
-    """That the container's link sits on another one, in words."""
-    nl = sight.inside if lower.inside else sight.outside
-    try:
-        wanted = link.find(nl, lower.name) if lower.name else _of_default_route(nl, "")
-    except CniError as error:
-        yield error.msg
-        return
-    if wanted is None:
-        yield f"interface {lower.name}, which {sight.inner.name} sits on, does not exist"
-    elif sight.inner.peer != wanted.index or (sight.inner.netnsid is None) != lower.inside:
-        yield f"interface {sight.inner.name} does not sit on {wanted.name}"
+    """That the container's link does not sit where it should, in words.
+
+    The device of the default route may be another one now than it was.
+    """
+    inner = sight.inner
+    if (inner.netnsid is None) != lower.inside:
+        yield f"interface {inner.name} sits on one of {'the host' if lower.inside else 'its own'}"
+    elif lower.name:
+        wanted = link.find(sight.inside if lower.inside else sight.outside, lower.name)
+        if wanted is None:
+            yield f"interface {lower.name}, the master of {inner.name}, does not exist"
+        elif inner.peer != wanted.index:
+            yield f"interface {inner.name} does not sit on {lower.name}"

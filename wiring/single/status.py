@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni import ipam
-from cni.errors import NOT_AVAILABLE, CniError
+from cni.errors import NOT_AVAILABLE, SYSTEM, CniError
 from hostnet.netlink import Netlink
 
 TYPE_CHECKING = False
@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cni.call import Call
+
+
+def require_kind(nl: Netlink, kind: str) -> None:
+    """Raise CniError(SYSTEM) unless the kernel can make links of this kind."""
+    from hostnet import sublink
+
+    if not sublink.kernel_has(nl, kind):
+        raise unknown_kind(kind)
+
+
+def unknown_kind(kind: str) -> CniError:
+    """The error for a kernel without links of this kind."""
+    return CniError(
+        SYSTEM, f"this kernel has no {kind} interfaces: modprobe {kind}, or run one that has them"
+    )
 
 
 def status(call: Call, ipam_plugin: Callable[[Netlink], str]) -> None:
