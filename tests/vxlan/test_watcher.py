@@ -454,9 +454,9 @@ def test_another_host_has_its_name(setup: Setup, etcd: Etcd) -> None:
     with setup.watch() as watching:
         watching.until(lambda: etcd.get(KEYS.alive("node1")) is not None)
         sign = {"machine": "m", "boot": "b", "address": "192.0.2.50"}
-        etcd.put(KEYS.alive("node1"), json.dumps(sign))
         other = Node("node1", ip_address("192.0.2.50"), mine.mac, mine.subnets)
-        etcd.put(KEYS.node("node1"), other.document())
+        record = put(KEYS.node("node1"), other.document())
+        etcd.transact((), [record, put(KEYS.alive("node1"), json.dumps(sign))])
         line = watching.wait_state("lost")
         assert "192.0.2.50" in line["error"]
         assert '"peers.node"' in line["error"]

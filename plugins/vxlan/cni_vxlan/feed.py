@@ -93,6 +93,15 @@ class Feed:
             if self._watch is not None:
                 self._watch.close()
 
+    def reconnect(self) -> None:
+        """List anew on another connection: this one may be dead, and nobody would say so for long.
+
+        Such as when the host has lost the address that it comes from.
+        """
+        with self._lock:
+            if self._watch is not None:
+                self._watch.close()
+
     def _run(self) -> None:
         backoff = Backoff()
         try:

@@ -169,14 +169,16 @@ class Keeper:
                 self._unsure = news.problem
 
     def notice(self, nl: Netlink, heard: Collection[int]) -> None:
-        """Look whether something happened to the device or its underlay. Raises NetlinkError.
+        """Look whether something happened to the device or its underlay.
 
         heard: the indexes of links of which the kernel has announced something. Our own is looked
         over in any case: one that was down for a moment is as before, and has lost its routes.
         """
         device = self._place.device
         is_heard_of = device is not None and device.index in heard
-        if is_heard_of or find(nl, self.overlay).mark() != self._mark:
+        try:
+            self._must_look |= is_heard_of or find(nl, self.overlay).mark() != self._mark
+        except OSError:  # something went while it was looked at
             self._must_look = True
 
     def settle(self, nl: Netlink) -> None:
@@ -313,6 +315,8 @@ class Keeper:
             self._tenure = Tenure(self.overlay, self._settings, stand, self._bring)
         elif stand != self._stand:
             self._tenure.look(stand)
+            if self._stand is None or stand.address != self._stand.address:
+                self._feed.reconnect()
         self._stand = stand
 
     def _bring(self, news: News) -> None:

@@ -103,13 +103,17 @@ class Tenure:
 
     def _run(self) -> None:
         etcd: Etcd | None = None
+        address: Address | None = None
         backoff = Backoff()
         wait = 0.0
         try:
             while self._awake(wait):
                 start = time.monotonic()
+                if etcd is not None and address != self._stand.address:
+                    etcd.close()  # whose connection came from the old one, perhaps
+                    etcd = None
                 try:
-                    etcd = etcd or self._settings.connect()
+                    etcd, address = etcd or self._settings.connect(), self._stand.address
                     self._keep(etcd)
                 except (OSError, CniError) as error:
                     self._looked = _NEVER
