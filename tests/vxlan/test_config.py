@@ -35,6 +35,8 @@ ETCD: dict[str, Any] = {
     "node": "node1",
 }
 
+ETCD_ONLY: dict[str, Any] = {"vni": 42, "peers": ETCD}
+
 
 def call(config: dict[str, Any], command: str = "DEL") -> Call:
     environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
@@ -265,6 +267,18 @@ def test_l3_needs_its_gateway() -> None:
 )
 def test_wrong_network(network: object, key: str, words: str) -> None:
     assert_refused(refused(network=network), key, words)
+
+
+@pytest.mark.parametrize(
+    "text", ["10.244.0.0/255.255.0.0", "fd00::%eth0/64", "10.244.0.0/1٦", "/16", "10.244.0.0/-1"]
+)
+def test_what_the_reference_takes_for_no_subnet(text: str) -> None:
+    assert_refused(refused(network=[text]), "network[0]", "a subnet such as")
+
+
+def test_ipv4_in_the_guise_of_ipv6_is_ipv4() -> None:
+    found = config(ETCD_ONLY, network=["::ffff:10.244.0.0/112"])
+    assert found.overlay.pools == (ip_network("10.244.0.0/16"),)
 
 
 def test_a_network_where_there_is_none() -> None:

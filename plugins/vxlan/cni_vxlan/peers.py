@@ -7,6 +7,7 @@ module of its verb.
 from __future__ import annotations
 
 import itertools
+from ipaddress import IPv4Network, IPv6Network
 
 from cni.errors import INVALID_CONFIG, CniError
 from cni.ip import parse_interface
@@ -113,6 +114,12 @@ def read_engine(config: JsonObject) -> str:
 
 def subnet(place: str, text: str) -> Network:
     """A subnet without host bits. Raises CniError(INVALID_CONFIG)."""
+    # A list may have thousands: what is plainly right takes a fifth of the time this way.
+    if text.rpartition("/")[2].isdecimal() and text.isascii() and "%" not in text:
+        try:
+            return IPv4Network(text) if ":" not in text else _not_mapped(IPv6Network(text))
+        except ValueError:
+            pass
     try:
         given = parse_interface(text)
     except ValueError:
@@ -120,6 +127,13 @@ def subnet(place: str, text: str) -> Network:
     if given.ip != given.network.network_address:
         raise wrong_value(place, text, f"no host bits set; the network is {given.network}")
     return given.network
+
+
+def _not_mapped(found: IPv6Network) -> IPv6Network:
+    """Raises ValueError for IPv4 in the guise of IPv6, which Go and so `cni.ip` take for IPv4."""
+    if found.network_address.ipv4_mapped is not None:
+        raise ValueError
+    return found
 
 
 def subnets(config: JsonObject, key: str) -> tuple[Network, ...]:
