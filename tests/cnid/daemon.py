@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 SECONDS = 20
 """A bound for whatever is waited for."""
-PLUGINS = ("bridge", "host-local", "loopback", "portmap", "probe")
+PLUGINS = ("bridge", "host-local", "loopback", "portmap", "probe", "vxlan")
 VERSION = json.dumps(
     {"cniVersion": CURRENT, "supportedVersions": list(SPEC_VERSIONS)}, separators=(",", ":")
 )

@@ -116,6 +116,46 @@ def test_every_verb_of_a_chain(both: Both) -> None:
     assert not any(codes[at] for at in (10, 12, 14, 15, 16)), codes
 
 
+@pytest.mark.parametrize("mode", ["l3", "l2"])
+def test_every_verb_of_an_overlay(mode: str, both: Both) -> None:
+    both.host.command("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    both.host.share("address dev lo *", "route * dev lo *", "nft element inet pycni_vxlan *")
+    for way in WAYS:
+        both.start(way)
+        network = overlay(both.network(), mode)
+        both.call("STATUS", network)
+        attached = both.call("ADD", network)
+        both.call("CHECK", {**network, "prevResult": attached})
+        both.call("ADD", network)
+        both.call("ADD", {**network, "mtu": 65535}, environ={"CNI_CONTAINERID": "c2"})
+        both.call("GC", {**network, "cni.dev/valid-attachments": HELD})
+        both.call("DEL", network)
+        both.call("CHECK", {**network, "prevResult": attached})
+        both.call("DEL", network)
+        both.call("GC", {**network, "cni.dev/valid-attachments": []})
+        for name in ("vxlan42", "vxbr42"):
+            both.host.command("ip", "link", "del", name, check=mode == "l3")
+    codes = both.compare()
+    assert [bool(code) for code in codes] == [False] * 3 + [True] * 2 + [False] * 2 + [
+        True,
+        False,
+        False,
+    ]
+
+
+def overlay(network: dict[str, Any], mode: str) -> dict[str, Any]:
+    """A network's config as an overlay of two hosts."""
+    nodes: list[dict[str, Any]] = [{"address": "192.0.2.1"}, {"address": "192.0.2.2"}]
+    keys: dict[str, Any] = {"type": "vxlan", "vni": 42, "mode": mode}
+    keys["peers"] = {"type": "static", "nodes": nodes}
+    if mode == "l3":
+        keys["network"] = ["10.1.0.0/16"]
+        keys["ipam"] = {key: network["ipam"][key] for key in ("type", "dataDir", "routes")}
+        for number, node in enumerate(nodes):
+            node["subnets"] = [f"10.1.{number}.0/24"]
+    return {**network, **keys}
+
+
 def test_every_verb_of_an_ipam_plugin_and_of_loopback(both: Both) -> None:
     loopback = {"cniVersion": "1.1.0", "name": "lo", "type": "loopback"}
     here = {"CNI_IFNAME": "lo"}
@@ -213,7 +253,7 @@ def test_a_call_without_a_verb(suite: Suite, daemon: Daemon) -> None:
     assert warm.stderr.startswith(b"CNI bridge plugin, pycni ")
 
 
-@pytest.mark.parametrize("plugin", ["bridge", "host-local", "loopback", "portmap"])
+@pytest.mark.parametrize("plugin", ["bridge", "host-local", "loopback", "portmap", "vxlan"])
 def test_version_is_a_constant_of_the_build(plugin: str, suite: Suite) -> None:
     """The launcher answers, and the cold executable would say the same."""
     answer = suite.call("VERSION", b"{}", plugin=plugin)
