@@ -52,22 +52,34 @@ def announce(nl: Netlink, index: int, mac: str, seconds: float = SETTLE_SECONDS)
 
     def answers() -> bool | None:
         # Since Linux 6.8 asking for a link makes the kernel act on its carrier.
-        if not link.by_index(nl, index).running:
-            return None
-        ready = {
-            one.interface.ip
-            for one in address.dump(nl, index=index, family=address.AF_INET6)
-            if one.flags & address.IFA_F_NODAD and not one.tentative
-        }
-        if ready:
-            local = route.dump(nl, route.AF_INET6, table=route.RT_TABLE_LOCAL, oif=index)
-            ready -= {one.destination.network_address for one in local}
-        return not ready or None
+        return (link.by_index(nl, index).running and _takes_questions(nl, index)) or None
 
     settled = _until(answers, nl, seconds, RTNLGRP_LINK, RTNLGRP_IPV6_ROUTE)
     if settled:
         link.change(nl, index, mac=mac)
     return settled
+
+
+def wait_addresses(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> bool:
+    """Wait until a link that is up and has a carrier takes questions for its IPv6 addresses.
+
+    For links that announce by themselves, since they were `enable`d and had their addresses before
+    they came up. Gives whether it was so within `seconds`.
+    """
+    return _until(lambda: _takes_questions(nl, index) or None, nl, seconds, RTNLGRP_IPV6_ROUTE)
+
+
+def _takes_questions(nl: Netlink, index: int) -> bool:
+    """Whether each IPv6 address that is not looked over for duplicates has its local route."""
+    ready = {
+        one.interface.ip
+        for one in address.dump(nl, index=index, family=address.AF_INET6)
+        if one.flags & address.IFA_F_NODAD and not one.tentative
+    }
+    if ready:
+        local = route.dump(nl, route.AF_INET6, table=route.RT_TABLE_LOCAL, oif=index)
+        ready -= {one.destination.network_address for one in local}
+    return not ready
 
 
 def wait_forwarding(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> bool:

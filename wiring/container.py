@@ -24,18 +24,21 @@ def configure(
     *,
     detect_duplicates: bool,
     prefix_routes: bool = True,
+    up_last: bool = False,
 ) -> None:
     """Bring the interface up with everything it was allocated.
 
     nl: of the namespace `ns`. Nothing waits: without `detect_duplicates` an IPv6 address is usable
     at once, with it the kernel's duplicate address detection goes on after ADD. prefix_routes:
-    whether the addresses' subnets are on the link. Raises OSError.
+    whether the addresses' subnets are on the link. up_last: give a link that is down its addresses
+    before it comes up, at which the kernel then announces them. Raises OSError.
     """
     ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
     with ns.entered():
         _settings(inner.name, ipv6=ipv6, detect_duplicates=detect_duplicates)
         announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
-    link.set_up(nl, inner.index)
+    if not up_last:
+        link.set_up(nl, inner.index)
     for one in plan.ips:
         _give(
             nl,
@@ -44,6 +47,8 @@ def configure(
             nodad=not detect_duplicates,
             noprefixroute=not prefix_routes,
         )
+    if up_last:
+        link.set_up(nl, inner.index)
     for wanted in plan.installed:
         route.add(
             nl,

@@ -59,32 +59,44 @@ def add(
     prepare: Callable[[Scene], Callable[[], Link]],
     *,
     given: Result | None = None,
-    patience: float = 0,
 ) -> Result:
     """Give the container its link.
 
     prepare: looks whether the link can be made, touching nothing, and gives what makes it: under
     its name in the container, and noted in the undo stack. given: the addresses and routes where
-    no IPAM plugin is asked for them. patience: seconds to wait for a link with a carrier to become
-    able to announce its addresses; 0 announces them only if it is at once.
+    no IPAM plugin is asked for them.
     Raises CniError or OSError, and has then left nothing behind.
     """
     with NetNS.open(call.netns) as ns, ns.netlink() as inside, Netlink() as outside, Undo() as undo:
         scene = Scene(call, common, ns, inside, outside, undo)
         require_free(scene)
         make = prepare(scene)
-        if ipam.needs_interface(common.ipam):
+        early = ipam.needs_interface(common.ipam)
+        if early:
             inner = make()
             link.set_up(inside, inner.index)
             wanted = allocate(scene, given)
         else:
             wanted = allocate(scene, given)
             inner = make()
-        container.configure(ns, inside, inner, wanted, detect_duplicates=False)
+        container.configure(ns, inside, inner, wanted, detect_duplicates=False, up_last=not early)
         inner = link.by_index(inside, inner.index)
-        if wanted.ips and inner.carrier:
-            announce.announce(inside, inner.index, inner.mac, patience)
+        _settle(scene, wanted, inner, announced=not early)
         return Result((shown(inner, call.netns),), wanted.ips, wanted.routes, wanted.dns)
+
+
+def _settle(scene: Scene, wanted: Plan, inner: Link, *, announced: bool) -> None:
+    """Wait until the addresses are in use, for a moment, where a carrier lets them.
+
+    announced: whether the kernel announced them when the link came up. Other than a veth's end,
+    such a link has the carrier of the one below it from the start, so that this was not in vain.
+    """
+    if not inner.carrier:
+        return
+    if not announced:
+        announce.announce(scene.inside, inner.index, inner.mac, 0)
+    elif any(one.address.version == 6 for one in wanted.ips):
+        announce.wait_addresses(scene.inside, inner.index)
 
 
 def require_free(scene: Scene) -> None:

@@ -16,16 +16,10 @@ def add(call: Call) -> Result:
     """Give the container a link on the master."""
     from cni_macvlan import device
     from cni_macvlan.config import read
-    from hostnet.announce import SETTLE_SECONDS
     from wiring.single import attach
 
     config = read(call)
-    return attach.add(
-        call,
-        config.common,
-        lambda scene: device.prepare(scene, config),
-        patience=SETTLE_SECONDS,
-    )
+    return attach.add(call, config.common, lambda scene: device.prepare(scene, config))
 
 
 def delete(call: Call) -> None:
