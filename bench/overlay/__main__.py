@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.field import take_private_mounts
-from bench.overlay import attach, scale, throughput
+from bench.overlay import attach, scale, throughput, watching
 from bench.overlay.attach import Cost
 from bench.overlay.scale import Scale
 from bench.overlay.throughput import Rate
+from bench.overlay.watching import Watched
 from bench.report import machine
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +47,10 @@ def main() -> int:
             rates = throughput.measure(Path(directory), wanted.transfers)
         with console.status("simulating hosts"):
             scales = scale.measure(Path(directory))
+        with console.status("watching etcd"):
+            watched = watching.measure(Path(directory), wanted.ours)
     console.print(", ".join(f"{what} {value}" for what, value in about.items()), style="dim")
-    for table in (_costs(costs), _rates(rates), _scales(scales)):
+    for table in (_costs(costs), _rates(rates), _scales(scales), _watched(watched)):
         console.print(table)
     path = wanted.json or _ROOT / "bench" / "results" / f"overlay-{today:%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +59,11 @@ def main() -> int:
         "attach": [asdict(one) for one in costs],
         "throughput": [asdict(one) for one in rates],
         "scale": [asdict(one) for one in scales],
+        "watching": [asdict(one) for one in watched],
     }
     path.write_text(json.dumps(measured, indent=1) + "\n")
     console.print(f"written: {path}", style="dim")
-    verdicts = [*(one.verdict for one in costs), *(one.verdict for one in rates)]
+    verdicts = [one.verdict for some in (costs, rates, watched) for one in some]
     return int(False in verdicts)
 
 
@@ -92,16 +96,32 @@ def _scales(scales: Sequence[Scale]) -> Table:
         "Hosts of an overlay (l3, dual stack), on one of them: ms",
         "other hosts",
         "kernel entries",
-        "tables, from nothing",
-        "guard, from nothing",
-        "look, all right",
-        "look, one more",
+        "tables\nfrom nothing",
+        "guard\nfrom nothing",
+        "look,\nall right",
+        "look,\none more",
         "all gone",
     )
     for one in scales:
         times = (one.tables, one.guard, one.unchanged, one.one_more, one.gone)
         cells = (f"{one.peers:,}", f"{one.entries:,}", *(f"{time:,.1f}" for time in times))
         made.add_row(*cells)
+    return made
+
+
+def _watched(watched: Sequence[Watched]) -> Table:
+    made = _table(
+        "The watcher, with the other hosts in etcd",
+        "other hosts",
+        "all programmed, ms",
+        "one change, ms",
+        "memory, MB",
+        "CPU so far, s",
+        "",
+    )
+    for one in watched:
+        cells = (f"{one.everything:,.0f}", f"{one.one:.0f}", f"{one.memory:.0f}", f"{one.cpu:.2f}")
+        made.add_row(f"{one.hosts:,}", *cells, _MARKS[one.verdict])
     return made
 
 
