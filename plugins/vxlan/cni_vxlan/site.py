@@ -134,7 +134,7 @@ def _underlay(nl: Netlink, overlay: Overlay) -> Link:
         defaults = [
             one
             for one in route.dump(nl, _FAMILIES[version])
-            if one.destination.prefixlen == 0 and one.oif
+            if one.destination.prefixlen == 0 and one.oif and one.kind == route.RTN_UNICAST
         ]
         if defaults:
             best = min(defaults, key=lambda one: one.priority)
