@@ -493,3 +493,35 @@ def test_flannel_takes_too_little_off_for_ipv6(
     runtime.delete(config, netns=container)
     underlay.command("ip", "link", "delete", "flannel.1")
     remove_overlay(underlay, vni=1)
+
+
+# ---- the underlay ------------------------------------------------------------------------------
+
+
+def test_a_default_route_that_leads_nowhere_names_no_underlay(
+    runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    underlay.command("ip", "-6", "route", "add", "unreachable", "default", "metric", "1")
+    config = l2(underlay, "multicast", 6)
+    runtime.add(config, netns=container)
+    assert vxlan(underlay)["link"] == "eth0"
+    runtime.delete(config, netns=container)
+    underlay.command("ip", "-6", "route", "del", "unreachable", "default", "metric", "1")
+
+
+def test_the_best_default_route_names_the_underlay(
+    runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    underlay.command("ip", "link", "add", "other", "type", "veth", "peer", "name", "end")
+    underlay.command("ip", "link", "set", "other", "up")
+    underlay.command("ip", "address", "add", "198.51.100.1/24", "dev", "other")
+    underlay.command("ip", "route", "flush", "default")
+    for metric, device in ((50, "other"), (200, "eth0")):
+        for dev, via, cost in (("eth0", "192.0.2.254", 100), ("other", "198.51.100.254", metric)):
+            route = f"default via {via} dev {dev} metric {cost}"
+            underlay.command("ip", "route", "add", *route.split())
+        runtime.add(l2(underlay), netns=container)
+        assert vxlan(underlay)["link"] == device
+        runtime.delete(l2(underlay), netns=container)
+        underlay.command("ip", "route", "flush", "default")
+    underlay.command("ip", "link", "delete", "other")
