@@ -3,6 +3,9 @@
 With static peers this host is the one of the list whose address it has. Otherwise the underlay is
 the device of the default route, or the one that the config names, and the VTEP has its first
 global address: of the group's family, else IPv4 before IPv6.
+
+An address of the loopback device, as routers have one that stays whichever wire is down, may be a
+VTEP's too, but the underlay is then the wire: the one of the default route, or that is named.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ _FAMILIES = {4: address.AF_INET, 6: address.AF_INET6}
 _UNFIT = address.IFA_F_TENTATIVE | address.IFA_F_DADFAILED
 _TEMPORARY = address.IFA_F_SECONDARY  # what this bit means for IPv6: it changes every day
 _MIN_IPV6_MTU = 1280  # RFC 8200
+_LOOPBACK = 1  # the index of `lo` in every network namespace: LOOPBACK_IFINDEX, net/flow.h
 
 
 @record
@@ -56,6 +60,12 @@ def find(nl: Netlink, overlay: Overlay, device: Link | None) -> Site:
     else:
         below = _underlay(nl, overlay)
         local = _local(nl, overlay, below, device)
+    if below.index == _LOOPBACK:
+        raise CniError(
+            INVALID_CONFIG,
+            f'key "underlay": found "{below.name}", expected the device that leads to the other '
+            'hosts; the address of the VTEP, which may be on this one, is key "local"',
+        )
     if not below.up:
         raise CniError(
             TRY_AGAIN_LATER,
@@ -90,15 +100,18 @@ def mtu(overlay: Overlay, site: Site) -> int:
 
 def _static(nl: Netlink, overlay: Overlay, static: Static) -> tuple[Link, Address]:
     there = {one.interface.ip: one.index for one in address.dump(nl)}
-    if overlay.underlay:
-        below = _named(nl, overlay.underlay)
-        there = {one: index for one, index in there.items() if index == below.index}
+    below = _named(nl, overlay.underlay) if overlay.underlay else None
+    if below is not None:
+        mine = (below.index, _LOOPBACK)
+        there = {one: index for one, index in there.items() if index in mine}
     own = [node.address for node in static.nodes if node.address in there]
     if overlay.local is not None:
         own = [one for one in own if one == overlay.local]
     if len(own) != 1:
         raise _not_one(overlay, static, own)
-    return link.by_index(nl, there[own[0]]), own[0]
+    if below is None:
+        below = _below(nl, there[own[0]], own[0].version)
+    return below, own[0]
 
 
 def _not_one(overlay: Overlay, static: Static, own: list[Address]) -> CniError:
@@ -126,11 +139,21 @@ def _underlay(nl: Netlink, overlay: Overlay) -> Link:
     if overlay.local is not None:
         for one in address.dump(nl, family=_FAMILIES[overlay.local.version]):
             if one.interface.ip == overlay.local:
-                return link.by_index(nl, one.index)
+                return _below(nl, one.index, overlay.local.version)
         raise CniError(
             INVALID_CONFIG, f'key "local": found {overlay.local}, expected an address of this host'
         )
-    for version in _versions(overlay):
+    return _by_default(nl, _versions(overlay))
+
+
+def _below(nl: Netlink, index: int, version: int) -> Link:
+    """The underlay of a VTEP whose address is the device's with this index."""
+    return _by_default(nl, (version,)) if index == _LOOPBACK else link.by_index(nl, index)
+
+
+def _by_default(nl: Netlink, versions: tuple[int, ...]) -> Link:
+    """The device of the default route of the first family that has one."""
+    for version in versions:
         defaults = [
             one
             for one in route.dump(nl, _FAMILIES[version])
@@ -139,7 +162,7 @@ def _underlay(nl: Netlink, overlay: Overlay) -> Link:
         if defaults:
             best = min(defaults, key=lambda one: one.priority)
             return link.by_index(nl, best.oif)
-    families = " or ".join(f"IPv{version}" for version in _versions(overlay))
+    families = " or ".join(f"IPv{version}" for version in versions)
     raise CniError(
         INVALID_CONFIG,
         f'key "underlay": it is missing, and no default {families} route says which device leads '
@@ -169,7 +192,8 @@ def _local(nl: Netlink, overlay: Overlay, below: Link, device: Link | None) -> A
     found = address.dump(nl, index=below.index)
     there = [one.interface.ip for one in found]
     if overlay.local is not None:
-        if overlay.local in there:
+        stay = (one.interface.ip for one in address.dump(nl, index=_LOOPBACK))
+        if overlay.local in there or overlay.local in stay:
             return overlay.local
         raise CniError(
             INVALID_CONFIG,
