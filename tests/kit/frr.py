@@ -72,6 +72,7 @@ class Frr:
             f" bgp router-id {self.node.four}",
             " no bgp default ipv4-unicast",
             *(f" neighbor {one} remote-as {ASN}" for one in self.peers),
+            *(f" neighbor {one} update-source {self.node.four}" for one in self.peers),
             *(f" neighbor {one} timers connect 1" for one in self.peers),
             *(f" neighbor {one} advertisement-interval 0" for one in self.peers),
             " address-family l2vpn evpn",

@@ -60,6 +60,7 @@ class Node(Namespace):
         self.number = number
         self.name = name = f"node{number}"
         self.four, self.six = four, six
+        self.stays = False
         self.containers: list[Namespace] = []
         self._underlay = underlay
         self._directory = underlay.directory / name
@@ -133,6 +134,22 @@ class Node(Namespace):
     def address(self, family: int) -> str:
         """Its underlay address of family 4 or 6."""
         return self.four if family == 4 else self.six
+
+    def drop_ipv4(self) -> None:
+        """Leave `eth0` with IPv6 alone; `four` is empty from then on."""
+        self.command("ip", "-4", "address", "flush", "dev", "eth0")
+        self.four = ""
+
+    def use_loopback(self) -> None:
+        """Make `four` an address of `lo`, as routers have it, routed by the one of `eth0`.
+
+        For hosts that are all there; the switch and they reach it.
+        """
+        before, self.four, self.stays = self.four, f"203.0.113.{self.number}", True
+        self.command("ip", "address", "add", f"{self.four}/32", "dev", "lo")
+        others = (one for one in self._underlay.nodes if one is not self)
+        for one in (self._underlay.switch, *others):
+            one.command("ip", "route", "add", self.four, "via", before)
 
     def container(self, name: str = "") -> Namespace:
         """A new namespace for a container on this host."""

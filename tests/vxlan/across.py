@@ -99,7 +99,9 @@ class Overlay:
 
     _names = itertools.count(1)
 
-    def __init__(self, underlay: Underlay, engine: Engine, vni: int = 42, **keys: object) -> None:
+    def __init__(
+        self, underlay: Underlay, engine: Engine, vni: int = 42, /, **keys: object
+    ) -> None:
         self.underlay = underlay
         self.engine = engine
         self.vni = FLANNEL_VNI if engine.peers == "flannel" else vni
@@ -146,8 +148,10 @@ class Overlay:
             ]
         elif engine.peers != "flannel":
             found["network"] = ["10.244.0.0/16", "fd00:1::/48"]
-        if engine.peers == "etcd" and engine.family == 6:  # IPv4 is what it would choose
-            found["local"] = node.six
+        if engine.peers == "etcd" and engine.family == 6 and node.four:
+            found["local"] = node.six  # since it would choose IPv4
+        elif node.stays:
+            found["local"] = node.four
         return found
 
     def _peers(self) -> Document:

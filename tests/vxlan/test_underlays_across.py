@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.calls import PluginError
+from tests.kit.frr import needs_frr
 from tests.kit.probe import reaches, send_echo, wait_reach, wait_until
 from tests.kit.underlay import Node, Underlay, batch
-from tests.vxlan.across import Engine, Overlay, meet
+from tests.vxlan.across import ENGINES, Engine, Overlay, meet
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -55,6 +57,49 @@ def test_the_overlay_takes_what_the_underlay_has_room_for(
         for address in second.addresses:
             assert send_echo(first.ns, address, mtu - 50) == "echoed"
             assert send_echo(first.ns, address, mtu - 49) == "too big"
+
+
+@pytest.mark.parametrize("engine", [one for one in ENGINES.values() if one.family == 6], ids=str)
+def test_hosts_without_ipv4(tmp_path: Path, engine: Engine) -> None:
+    with Underlay(tmp_path, 2) as underlay:
+        for node in underlay.nodes:
+            node.drop_ipv4()
+        with Overlay(underlay, engine) as overlay:
+            meet([overlay.attach(node) for node in underlay.nodes])
+
+
+@pytest.mark.parametrize("keys", [{}, {"underlay": "eth0"}], ids=["found", "named"])
+@pytest.mark.parametrize(
+    "engine",
+    [ENGINES[name] for name in ("static-l3-ipv4", "etcd-l3-ipv4")]
+    + [pytest.param(ENGINES["evpn-l2-ipv4"], marks=needs_frr)],
+    ids=str,
+)
+def test_vteps_with_an_address_of_no_wire(
+    tmp_path: Path, engine: Engine, keys: dict[str, object]
+) -> None:
+    """On `lo`, as BGP likes it. What bounds a packet is the wire's MTU all the same."""
+    with Underlay(tmp_path, 2) as underlay:
+        for node in underlay.nodes:
+            node.use_loopback()
+        with Overlay(underlay, engine, **keys) as overlay:
+            first, second = (overlay.attach(node) for node in underlay.nodes)
+            meet((first, second))
+            for address in second.addresses:
+                assert send_echo(first.ns, address, 1450) == "echoed"
+                assert send_echo(first.ns, address, 1451) == "too big"
+
+
+def test_the_loopback_device_is_no_underlay(tmp_path: Path) -> None:
+    """It has room for 65,000 bytes, and nobody is behind it."""
+    with Underlay(tmp_path, 1) as underlay:
+        overlay = Overlay(underlay, ENGINES["static-l3-ipv4"], underlay="lo")
+        node = underlay.nodes[0]
+        node.use_loopback()
+        with pytest.raises(PluginError, match='key "underlay": found "lo"') as caught:
+            overlay.attach(node)
+        assert caught.value.code == 7
+        assert "vxlan42" not in node.links()
 
 
 @pytest.mark.parametrize("family", [4, 6])
