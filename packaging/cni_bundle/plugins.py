@@ -62,6 +62,12 @@ def _ptp() -> Plugin:
     return PLUGIN
 
 
+def _static() -> Plugin:
+    from cni_static.main import PLUGIN
+
+    return PLUGIN
+
+
 def _vxlan() -> Plugin:
     from cni_vxlan.main import PLUGIN
 
@@ -80,5 +86,6 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "macvlan": _macvlan,
     "portmap": _portmap,
     "ptp": _ptp,
+    "static": _static,
     "vxlan": _vxlan,
 }

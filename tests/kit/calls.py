@@ -27,6 +27,7 @@ MODULES = {
     "macvlan": "cni_macvlan.main",
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
+    "static": "cni_static.main",
     "vxlan": "cni_vxlan.main",
 }
 

@@ -19,6 +19,7 @@ ENTRIES = {
     "macvlan",
     "portmap",
     "ptp",
+    "static",
     "vxlan",
 }
 

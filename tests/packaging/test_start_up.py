@@ -105,6 +105,7 @@ BUDGETS = {
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
     # With static peers: nothing of etcd's.
+    "static": Budget(("cni_static",), DOOR | CALL),
     "vxlan": Budget(
         ("cni_vxlan", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
@@ -142,6 +143,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "macvlan": {"master": "below0", "ipam": ipam},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
         "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
+        "static": {"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}]}},
         "vxlan": {
             "vni": 42,
             "bridge": "budget0",
