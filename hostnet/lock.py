@@ -68,6 +68,10 @@ class Lock:
     def _open(self) -> int:
         return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
 
+    def fileno(self) -> int:
+        """The open file that has the lock: whoever inherits it keeps the lock until it ends."""
+        return self._fd
+
     def release(self) -> None:
         """Give it back; the file stays, since others may be waiting at it."""
         fd, self._fd = self._fd, -1

@@ -58,6 +58,9 @@ NFT_JUMP = 0xFFFFFFFD
 _FAMILIES = {"inet": NFPROTO_INET, "ip": NFPROTO_IPV4, "bridge": 7, "ip6": NFPROTO_IPV6}
 
 
+FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
+
+
 def header(family: str) -> bytes:
     """The nfgenmsg header of a message about a table of this family (ip, ip6, inet, bridge)."""
     return struct.pack("!BBH", _FAMILIES[family], 0, 0)

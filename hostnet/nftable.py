@@ -13,8 +13,8 @@ from __future__ import annotations
 import errno
 
 from hostnet import nft
-from hostnet.netlink import NetlinkError, attr_str, parse
-from hostnet.nfelement import INET, comment_of, header
+from hostnet.netlink import NetlinkError, attr_str, parse, to_str
+from hostnet.nfelement import FAMILY_NAMES, INET, comment_of, header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ HOOK_PRIORITY = 2
 NF_ACCEPT = 1
 RULE_TABLE = 1
 RULE_CHAIN = 2
+RULE_HANDLE = 3
 RULE_USERDATA = 7
 
 # <linux/netfilter.h>; <linux/netfilter_bridge.h> numbers them alike
@@ -221,3 +222,34 @@ def chain_exists(nl: Netfilter, table: str, chain: str, family: bytes = INET) ->
             return False
         raise
     return True
+
+
+def tables(nl: Netfilter) -> set[tuple[str, str]]:
+    """Family and name of all tables there are; one dump. Raises NetlinkError."""
+    found = set()
+    for _type, body in nl.dump(GETTABLE, bytes(4), "list the nftables tables"):
+        family = FAMILY_NAMES.get(body[0])
+        if family is not None:
+            found.add((family, to_str(parse(body, 4)[TABLE_NAME])))
+    return found
+
+
+def rule_handles(nl: Netfilter, family: str, table: str, chain: str) -> list[tuple[int, str]]:
+    """The handle and the comment of each rule of a chain; none where it is missing.
+
+    Raises NetlinkError.
+    """
+    payload = header(family) + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
+    what = f"list the rules of chain {chain} in the nftables table {family} {table}"
+    try:
+        answers = nl.dump(GETRULE, payload, what)
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return []
+        raise
+    found = []
+    for _type, body in answers:
+        attrs = parse(body, 4)
+        handle = int.from_bytes(attrs[RULE_HANDLE], "big")
+        found.append((handle, comment_of(attrs.get(RULE_USERDATA, b""))))
+    return found

@@ -1,0 +1,181 @@
+"""iptables, for hosts that live by it: rules read at once, changed at once.
+
+There are two of them, iptables-nft and iptables-legacy, and a host may have rules in both. They are
+read and changed through the programs `iptables-save` and `iptables-restore`, once each for an IP
+version, since neither the kernel's blobs nor the expressions that nft's compatibility layer uses
+are an interface. Whether there is anything to change is asked without them (`iptables_look`).
+
+Two processes that edit at once are kept apart by the lock of the namespace. The programs inherit
+it, so that when this process is killed while its child goes on, whoever cleans up after it waits.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from hostnet.iptables_look import FAMILY
+from hostnet.lock import NamespaceLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias
+
+    Chains: TypeAlias = dict[str, list[str]]
+    Ruleset: TypeAlias = dict[str, Chains]
+    Changes: TypeAlias = Mapping[str, list[str]]
+
+WAIT_SECONDS = 10
+_SHOWN = 500
+
+
+class IptablesError(OSError):
+    """iptables is missing or refused; `words` is what it says."""
+
+    def __init__(self, code: int, what: str, words: str) -> None:
+        super().__init__(code, words)
+        self.what = what
+        self.words = words
+
+    def __str__(self) -> str:
+        return f"cannot {self.what}: {self.words}"
+
+
+class Tool:
+    """The iptables of one IP version. variant: NFT or LEGACY, empty for the host's own choice."""
+
+    __slots__ = ("_name", "variant", "version")
+
+    def __init__(self, version: int, variant: str = "") -> None:
+        self.version = version
+        self.variant = variant
+        self._name = f"{FAMILY[version]}tables"
+
+    def save(self, table: str = "", lock: int = -1) -> Ruleset:
+        """The rules by table and chain, as iptables-save prints them; of one table or all.
+
+        A chain of the kernel has its policy for its first entry, other chains have "-".
+        lock: a descriptor to be inherited. Raises IptablesError.
+        """
+        args = ("-t", table) if table else ()
+        what = f"list the rules of {self._name}"
+        return parse(self._run("save", args, b"", what, lock).decode(errors="surrogateescape"))
+
+    def restore(self, changes: Changes, lock: int = -1) -> None:
+        """Carry out iptables commands (`-A CHAIN …`) by table, all of a table or none.
+
+        Raises IptablesError.
+        """
+        lines: list[str] = []
+        for table, commands in changes.items():
+            lines += (f"*{table}", *commands, "COMMIT")
+        data = ("\n".join(lines) + "\n").encode(errors="surrogateescape")
+        args = ("--noflush", f"--wait={WAIT_SECONDS}")
+        self._run("restore", args, data, f"change the rules of {self._name}", lock)
+
+    def require(self) -> None:
+        """Raise IptablesError unless the programs are installed."""
+        self._found("save", "use iptables")
+        self._found("restore", "use iptables")
+
+    def _found(self, suffix: str, what: str) -> str:
+        """The program; of an older or smaller host, where it has one name only."""
+        names = (f"{self._name}-{self.variant}-{suffix}",) if self.variant else ()
+        name = f"{self._name}-{suffix}"
+        from hostnet import spawn
+
+        path = spawn.find(*names, name)
+        if not path:
+            words = f"{name} is not installed; install iptables, or use nftables"
+            raise IptablesError(errno.ENOENT, what, words)
+        return path
+
+    def _run(self, suffix: str, args: tuple[str, ...], data: bytes, what: str, lock: int) -> bytes:
+        from hostnet import spawn
+
+        path = self._found(suffix, what)
+        status, output, words = spawn.run(path, args, data, lock)
+        if status:
+            said = words.decode(errors="replace").strip().splitlines()
+            shown = "; ".join(line for line in said if not line.startswith("Try "))[-_SHOWN:]
+            code = errno.EPERM if "ermission denied" in shown else errno.EINVAL
+            raise IptablesError(code, what, f"{path} says: {shown or f'exit status {status}'}")
+        return output
+
+
+def parse(text: str) -> Ruleset:
+    """What iptables-save printed; see `Tool.save`. A rule is without its `-A CHAIN `."""
+    found: Ruleset = {}
+    chains: Chains = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            chains = found.setdefault(line[1:], {})
+        elif line.startswith(":"):
+            chain, policy = line[1:].split(" ", 2)[:2]
+            chains[chain] = [policy]
+        elif line.startswith("-A "):
+            _, chain, rule = line.split(" ", 2) if line.count(" ") > 1 else (*line.split(" "), "")
+            chains.setdefault(chain, ["-"]).append(rule)
+    return found
+
+
+def words(rule: str) -> list[str]:
+    """The words of a rule: what is in double quotes is one, a backslash quotes one character."""
+    if '"' not in rule:
+        return rule.split()
+    found: list[str] = []
+    word = ""
+    inside = quoted = False
+    letters = iter(rule)
+    for letter in letters:
+        if letter == "\\":
+            word += next(letters, "")
+        elif letter == '"':
+            quoted, inside = True, not inside
+        elif letter == " " and not inside:
+            if word or quoted:
+                found.append(word)
+            word, quoted = "", False
+        else:
+            word += letter
+    return [*found, word] if word or quoted else found
+
+
+def quote(text: str) -> str:
+    """A word as iptables-restore takes it and iptables-save prints it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two rules are the same but for the order of their words."""
+    return one == other or sorted(words(one)) == sorted(words(other))
+
+
+def leads_to(rule: str, chain: str) -> bool:
+    """Whether the rule jumps to the chain."""
+    return rule.endswith((f"-j {chain}", f"-g {chain}"))
+
+
+def option(found: list[str], *names: str) -> str:
+    """What follows one of these options in the words of a rule; empty where none is there."""
+    for index, word in enumerate(found[:-1]):
+        if word in names:
+            return found[index + 1]
+    return ""
+
+
+def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table: str = "") -> bool:
+    """Read, plan and change the rules of each, under the namespace's lock; whether any changed.
+
+    plan: gives iptables commands by table, nothing for no change. table: the only one that it
+    reads, empty for all. Raises IptablesError, LockTimeout, what `plan` raises.
+    """
+    changed = False
+    with NamespaceLock() as lock:
+        for tool in tools:
+            changes = plan(tool, tool.save(table, lock.fileno()))
+            changes = {name: commands for name, commands in changes.items() if commands}
+            if changes:
+                tool.restore(changes, lock.fileno())
+                changed = True
+    return changed

@@ -1,0 +1,194 @@
+"""iptables: its rules read and changed by its programs, and looked for without them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hostnet import spawn
+from hostnet.iptables import IptablesError, Tool, edit, leads_to, option, parse, quote, same, words
+from hostnet.iptables_look import LEGACY, NFT, Blob, Here
+from hostnet.lock import LockTimeout, NamespaceLock
+from hostnet.netfilter import Netfilter
+from tests.kit.host import Host
+
+KINDS = (NFT, LEGACY)
+RULE = '-s 10.1.0.2/32 -m comment --comment "name: \\"net\\" id: \\"c\\\\1\\"" -j CNI-X'
+
+
+@pytest.fixture(params=[(version, kind) for version in (4, 6) for kind in KINDS], ids=str)
+def place(request: pytest.FixtureRequest, host: Host) -> tuple[int, str]:
+    host.share("nft * ip *", "nft * ip6 *")
+    found: tuple[int, str] = request.param
+    return found
+
+
+def test_words_of_a_rule() -> None:
+    assert words(RULE)[-3:] == ['name: "net" id: "c\\1"', "-j", "CNI-X"]
+    assert words("-p tcp --dport 80 -j ACCEPT") == ["-p", "tcp", "--dport", "80", "-j", "ACCEPT"]
+    assert words('--log-prefix "" -j LOG') == ["--log-prefix", "", "-j", "LOG"]
+    for text in ("", "a b", 'say "hi"', "back\\slash", "a", "#x/y"):
+        assert words(f"--comment {quote(text)} -j X")[1] == text
+    assert option(words(RULE), "-d", "--source", "-s") == "10.1.0.2/32"
+    assert option(words(RULE), "-j") == "CNI-X"
+    assert option(words(RULE), "--dport") == ""
+    assert leads_to(RULE, "CNI-X")
+    assert leads_to("-g CNI-X", "CNI-X")
+    assert not leads_to(RULE, "X")
+    assert same("-s 1.2.3.4/32 -p tcp -j X", "-p tcp -s 1.2.3.4/32 -j X")
+    assert not same("-s 1.2.3.4/32 -j X", "-d 1.2.3.4/32 -j X")
+
+
+def test_what_iptables_save_prints() -> None:
+    text = (
+        "# a comment\n*filter\n:FORWARD DROP [5:400]\n:X - [0:0]\n-A FORWARD -j X\n-A X\n"
+        "COMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"
+    )
+    assert parse(text) == {
+        "filter": {"FORWARD": ["DROP", "-j X"], "X": ["-", ""]},
+        "nat": {"POSTROUTING": ["ACCEPT"]},
+    }
+
+
+def test_changed_read_and_found(place: tuple[int, str]) -> None:
+    version, kind = place
+    tool = Tool(version, kind)
+    address = "10.1.0.2/32" if version == 4 else "fd00::2/128"
+    rule = f'-s {address} -m comment --comment "say \\"hi\\"" -j CNI-X'
+    with Netfilter() as nl:
+        assert not Here(nl).any("nat")
+        tool.restore({"nat": [":CNI-X - [0:0]", f"-A POSTROUTING {rule}"]})
+        assert tool.save("nat")["nat"]["POSTROUTING"] == ["ACCEPT", rule]
+        here = Here(nl)
+        assert here.any("nat")
+        assert not here.any("raw")
+        assert here.with_table("nat") == [place]
+        assert here.with_chain("nat", "CNI-X") == [place]
+        assert here.with_chain("nat", "CNI-") == []
+        assert here.with_chain("nat", "POSTROUTING" if kind == NFT else "CNI-Y") == (
+            [place] if kind == NFT else []
+        )
+        tool.restore({"nat": [f"-D POSTROUTING {rule}", "-F CNI-X", "-X CNI-X"]})
+        assert Here(nl).with_chain("nat", "CNI-X") == []
+    assert Here(None).tables == set()
+
+
+def test_all_of_a_table_or_none(place: tuple[int, str]) -> None:
+    tool = Tool(*place)
+    tool.restore({"nat": [":CNI-X - [0:0]"]})
+    with pytest.raises(IptablesError, match=r"cannot change the rules of ip6?tables: .* says: "):
+        tool.restore({"nat": ["-A CNI-X -j RETURN", "-A CNI-X -j NOWHERE"]})
+    assert tool.save("nat")["nat"]["CNI-X"] == ["-"]
+    tool.restore({"nat": ["-X CNI-X"]})
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_chain_forward_of_legacy(version: int, host: Host) -> None:
+    tool = Tool(version, LEGACY)
+    tool.restore({"filter": ["-P FORWARD ACCEPT"]})
+    assert Blob(version, "filter").forward_is_plain
+    for there, gone in (
+        ("-P FORWARD DROP", "-P FORWARD ACCEPT"),
+        ("-A FORWARD -j DROP", "-F FORWARD"),
+    ):
+        tool.restore({"filter": ["-A INPUT -j ACCEPT", there]})
+        assert not Blob(version, "filter").forward_is_plain
+        tool.restore({"filter": [gone, "-F INPUT"]})
+        assert Blob(version, "filter").forward_is_plain
+
+
+def test_a_host_without_iptables(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawn, "DIRECTORIES", ("/nowhere",))
+    for act in (lambda: Tool(6).save(), Tool(4).require, lambda: Tool(4, NFT).restore({})):
+        with pytest.raises(IptablesError, match="is not installed; install iptables"):
+            act()
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs that wait for a line from a FIFO before they end."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"#!/bin/sh\n/bin/cat >{tmp_path}/input\necho $$ >{tmp_path}/pid\nread line <{gate}\n"
+    for name in ("iptables-save", "iptables-restore"):
+        (tmp_path / name).write_text(script if name.endswith("restore") else "#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(spawn, "DIRECTORIES", (str(tmp_path),))
+    return gate
+
+
+def test_a_program_that_hangs_is_killed(
+    slow: Path, tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawn, "LIMIT_SECONDS", 1)
+    with pytest.raises(TimeoutError, match=r"did not end within 1 s; killed"):
+        Tool(4).restore({"nat": ["-A X"]})
+    assert (tmp_path / "input").read_text() == "*nat\n-A X\nCOMMIT\n"
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_program_keeps_the_lock_of_who_was_killed(slow: Path, tmp_path: Path, host: Host) -> None:
+    def body() -> None:
+        edit([Tool(4)], lambda _tool, _found: {"nat": ["-A X"]})
+
+    child = os.fork()
+    if child == 0:
+        body()
+        os._exit(0)
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    with pytest.raises(LockTimeout), NamespaceLock(seconds=0.2):
+        pass
+    taken = threading.Event()
+
+    def wait() -> None:
+        with NamespaceLock():
+            taken.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    slow.write_text("go on\n")
+    assert taken.wait(10)
+    waiter.join()
+
+
+def test_the_input_and_output_of_a_program(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\ncat; echo oops >&2; ls /proc/self/fd >&2; exit 3\n")
+    program.chmod(0o755)
+    data = b"x" * 3_000_000
+    status, output, errors = spawn.run(str(program), (), data)
+    assert (status, output == data) == (3, True)
+    assert errors.startswith(b"oops\n")
+    # One more is inherited with the lock, and none without (3 is then what ls reads).
+    with open(program) as file:
+        _, _, more = spawn.run(str(program), (), b"", file.fileno())
+    assert len(more.split()) == len(errors.split()) + 1
+    program.write_text("#!/bin/sh\nkill -9 $$\n")
+    assert spawn.run(str(program), (), b"") == (-9, b"", b"")
+    with pytest.raises(OSError, match="No such file"):
+        spawn.run(str(tmp_path / "nothing"), (), b"")
+
+
+def test_the_kernel_has_the_same_rules_twice(host: Host) -> None:
+    # What this suite relies on: the two do not see each other's.
+    host.share("nft * ip *")
+    for kind in KINDS:
+        Tool(4, kind).restore({"nat": [f":CNI-{kind} - [0:0]"]})
+    with Netfilter() as nl:
+        assert Here(nl).with_table("nat") == [(4, NFT), (4, LEGACY)]
+        assert Here(nl).with_chain("nat", "CNI-nft") == [(4, NFT)]
+        assert Here(nl).with_chain("nat", "CNI-legacy") == [(4, LEGACY)]
+    for kind in KINDS:
+        Tool(4, kind).restore({"nat": [f"-X CNI-{kind}"]})
+    assert subprocess.run(["nft", "list", "ruleset"], check=True).returncode == 0
