@@ -8,11 +8,12 @@ switched over with containers on it.
 from __future__ import annotations
 
 from cni.errors import INVALID_CONFIG, CniError
+from hostnet import netfilter
+from hostnet.netfilter import Netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.jsonvalue import JsonObject
-    from hostnet.netfilter import Netfilter
 
 FILE = "/etc/cni/pycni.json"
 """The host's choice, for all networks whose config makes none: {"backend": "iptables"}."""
@@ -47,12 +48,24 @@ def of_host() -> str:
         raise CniError(INVALID_CONFIG, f"the file {FILE}: {error.msg}") from None
 
 
-def choose(chosen: str, nl: Netfilter | None) -> str:
-    """What `configured` gave, else nftables where the kernel has it, else iptables.
+def open_nftables(chosen: str) -> Netfilter | None:
+    """A socket to use nftables by; None where iptables is to be used.
 
-    nl: a socket, None on a kernel without netfilter's. Raises NetlinkError where it has nftables
-    and does not let us use it.
+    chosen: what `configured` gave; where that is nothing, nftables goes before iptables if the
+    kernel has it. Raises NetlinkError where it has, and does not let us use it.
     """
-    if chosen:
-        return chosen
-    return NFTABLES if nl is not None and nl.available() else IPTABLES
+    if chosen == IPTABLES:
+        return None
+    if chosen == NFTABLES:
+        return Netfilter.open()
+    nl = netfilter.find()
+    if nl is None:
+        return None
+    try:
+        if nl.available():
+            return nl
+    except BaseException:
+        nl.close()
+        raise
+    nl.close()
+    return None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @record
 class Bridged:
-    """What a network asks of its bridge. mtu: bytes, 0 for the kernel's choice.
+    """What a network asks of its bridge. mtu: bytes, 0 for the kernel's choice. masq_backend: of
+    `wiring.backend`, empty where the config leaves it to the host.
 
     vlan: the access VLAN, 0 for none. trunk: inclusive ranges of tagged VLANs, ascending and apart.
     mac: the container's hardware address, empty for a random one. ipam: the IPAM plugin, empty for
@@ -39,6 +40,7 @@ class Bridged:
     is_default_gateway: bool = False
     force_address: bool = False
     ip_masq: bool = False
+    masq_backend: str = ""
     mtu: int = 0
     hairpin: bool = False
     promisc: bool = False
@@ -66,8 +68,7 @@ def read(call: Call, bridge: str, *, is_gateway: bool = False) -> Bridged:
     """Read and check the keys that all plugins with a bridge have.
 
     bridge, is_gateway: what `bridge` and `isGateway` are where the config does not say. Raises
-    CniError: INVALID_CONFIG names the key, UNSUPPORTED_FIELD the backend we do not have,
-    INVALID_ENVIRONMENT a MAC in CNI_ARGS.
+    CniError: INVALID_CONFIG names the key, INVALID_ENVIRONMENT a MAC in CNI_ARGS.
     """
     config = call.config
     default_gateway = config.boolean("isDefaultGateway")
@@ -77,6 +78,7 @@ def read(call: Call, bridge: str, *, is_gateway: bool = False) -> Bridged:
         is_default_gateway=default_gateway,
         force_address=config.boolean("forceAddress"),
         ip_masq=keys.masquerades(config),
+        masq_backend=keys.masq_backend(config),
         mtu=keys.mtu(config),
         hairpin=config.boolean("hairpinMode"),
         promisc=config.boolean("promiscMode"),

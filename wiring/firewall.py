@@ -1,12 +1,19 @@
-"""The packet filter of an attachment: masquerade (`ipMasq`) and the MAC check (`macspoofchk`)."""
+"""The packet filter of an attachment: masquerade (`ipMasq`) and the MAC check (`macspoofchk`).
+
+Masquerade is by nftables or by iptables (`backend`). What is removed is looked for in both, and
+among the rules of the reference suite, for containers that it or another backend has added.
+"""
 
 from __future__ import annotations
 
 from ipaddress import ip_interface
 
 from hostnet import link, macspoof, masquerade, netfilter, nft
+from hostnet.iptables_look import Here
+from hostnet.lock import NamespaceLock
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import Netlink
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +29,15 @@ if TYPE_CHECKING:
         @property
         def ip_masq(self) -> bool: ...
         @property
+        def masq_backend(self) -> str: ...
+        @property
         def macspoofchk(self) -> bool: ...
         @property
         def inside(self) -> tuple[ip.Network, ...]: ...
+
+
+_REFERENCE = "cni_plugins_masquerade"
+"""The table of the reference's nftables backend."""
 
 
 def setup(
@@ -36,10 +49,20 @@ def setup(
     """
     wanted = masqueraded(config, addresses)
     if wanted:
-        with Netfilter.open() as nl:
-            masquerade.add(nl, owner, wanted)
+        _masquerade(owner, config, wanted)
     if config.macspoofchk:
         macspoof.add(port, mac)
+
+
+def _masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]) -> None:
+    nl = backend.open_nftables(config.masq_backend or backend.of_host())
+    if nl is not None:
+        with nl:
+            masquerade.add(nl, owner, wanted)
+        return
+    from wiring import iptables_masq
+
+    iptables_masq.add(owner, wanted)
 
 
 class Remover:
@@ -66,13 +89,20 @@ class Remover:
             self._nl.close()
 
     def remove(self, owner: str, port: str) -> None:
-        """Remove all of an owner's, whatever the config says today; two look-ups if it is nothing.
+        """Remove all of an owner's, whatever the config says today; a few looks if it is nothing.
 
         Raises OSError.
         """
         if self._nl is not None:
             macspoof.remove(self._nl, port)
             masquerade.remove(self._nl, owner)
+        here = Here(self._nl)
+        if here.any("nat"):
+            _remove_by_iptables(here, owner)
+        if ("inet", _REFERENCE) in here.tables:
+            from wiring import reference_masq
+
+            reference_masq.remove(here, owner)
 
     def sweep(self, network: str, valid: Iterable[str]) -> None:
         """Remove what owners of this network that are not valid have, and what gone ports have.
@@ -84,6 +114,28 @@ class Remover:
             with Netlink() as links:
                 ports = {one.name for one in link.dump(links, kind="veth")}
             macspoof.remove_strangers(self._nl, ports)
+        here = Here(self._nl)
+        if here.any("nat"):
+            from wiring import iptables_masq
+
+            iptables_masq.remove_strangers(here, network, valid)
+        if ("inet", _REFERENCE) in here.tables:
+            from wiring import reference_masq
+
+            reference_masq.remove_strangers(here, network, valid)
+
+
+def _remove_by_iptables(here: Here, owner: str) -> None:
+    from wiring import xtables
+
+    network, container, _ = owner.split("/")
+    # Not while a program goes on whose ADD was killed: it has inherited the lock.
+    with NamespaceLock():
+        places = here.with_chain("nat", xtables.chain(network, container))
+    if places:
+        from wiring import iptables_masq
+
+        iptables_masq.remove(places, owner)
 
 
 def teardown(owner: str, port: str) -> None:
@@ -97,11 +149,38 @@ def problems(
 ) -> Iterator[str]:
     """What is missing of what `setup` installs, in words. Raises OSError."""
     wanted = masqueraded(config, addresses)
-    with Netfilter.open() as nl:
-        if wanted:
-            yield from masquerade.problems(nl, owner, wanted)
-        if config.macspoofchk:
+    if wanted:
+        yield from _masquerade_problems(owner, config, wanted)
+    if config.macspoofchk:
+        with Netfilter.open() as nl:
             yield from macspoof.problems(nl, port, mac)
+
+
+def _masquerade_problems(owner: str, config: Filtered, wanted: list[ip.Interface]) -> list[str]:
+    """What is missing by the backend that is chosen today, or by the other one if that has it.
+
+    For where the config leaves it to the host, an ADD may have chosen otherwise.
+    """
+    chosen = config.masq_backend or backend.of_host()
+    nl = backend.open_nftables(chosen)
+    found = _problems_by(nl, owner, wanted)
+    if found and not config.masq_backend:
+        try:
+            other = Netfilter.open() if nl is None else None
+            return found if _problems_by(other, owner, wanted) else []
+        except OSError:  # which this host has not
+            return found
+    return found
+
+
+def _problems_by(nl: Netfilter | None, owner: str, wanted: list[ip.Interface]) -> list[str]:
+    """What is missing by nftables, or without a socket by iptables."""
+    if nl is not None:
+        with nl:
+            return masquerade.problems(nl, owner, wanted)
+    from wiring import iptables_masq
+
+    return list(iptables_masq.problems(owner, wanted))
 
 
 def masqueraded(config: Filtered, addresses: Iterable[ip.Interface]) -> list[ip.Interface]:
@@ -118,6 +197,22 @@ def _widened(address: ip.Interface, inside: Iterable[ip.Network]) -> ip.Interfac
     around = (one.prefixlen for one in inside if address.ip in one)
     length = min(around, default=address.network.prefixlen)
     return address if length >= address.network.prefixlen else ip_interface((address.ip, length))
+
+
+def require(config: Filtered) -> None:
+    """Raise OSError or CniError, with the reason, unless what the config asks for can be done."""
+    if config.macspoofchk:
+        require_nftables()
+    if not config.ip_masq:
+        return
+    nl = backend.open_nftables(config.masq_backend or backend.of_host())
+    if nl is not None:
+        nl.close()
+        require_nftables()
+        return
+    from hostnet.iptables import Tool
+
+    Tool(4).require()
 
 
 def require_nftables() -> None:

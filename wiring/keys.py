@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cni import ipam, wire
-from cni.errors import INVALID_ENVIRONMENT, UNSUPPORTED_FIELD, CniError
+from cni.errors import INVALID_ENVIRONMENT, CniError
 from cni.ip import parse_mac
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,20 +47,16 @@ def mac(call: Call) -> str:
 
 
 def masquerades(config: JsonObject) -> bool:
-    """`ipMasq`, by the backend that `ipMasqBackend` names.
+    """`ipMasq`. Raises CniError(INVALID_CONFIG)."""
+    return config.boolean("ipMasq")
 
-    Raises CniError: INVALID_CONFIG, UNSUPPORTED_FIELD for the backend we do not have.
+
+def masq_backend(config: JsonObject) -> str:
+    """`ipMasqBackend`, empty where the config leaves it to the host: see `wiring.backend`.
+
+    Raises CniError(INVALID_CONFIG).
     """
-    if not config.boolean("ipMasq"):
-        return False
-    backend = config.choice("ipMasqBackend", ("nftables", "iptables"), "nftables")
-    if backend == "iptables":
-        raise CniError(
-            UNSUPPORTED_FIELD,
-            'key "ipMasqBackend": found "iptables", which this release does not have: '
-            'remove the key or set it to "nftables"',
-        )
-    return True
+    return config.choice("ipMasqBackend", (backend.NFTABLES, backend.IPTABLES, ""), "")
 
 
 def dns(config: JsonObject) -> DNS | None:

@@ -18,8 +18,7 @@ def status(call: Call, config: Bridged) -> None:
     try:
         with Netlink() as nl:
             host.find_bridge(nl, config.bridge)
-        if config.ip_masq or config.macspoofchk:
-            firewall.require_nftables()
+        firewall.require(config)
     except (CniError, OSError) as error:
         raise unavailable(error) from error
     if config.ipam:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cni.call import read_call
-from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, UNSUPPORTED_FIELD, CniError
+from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
 from cni.jsonvalue import shown
 from cni_bridge.config import lenient, read
 from wiring.bridged import Bridged
@@ -49,6 +49,7 @@ def test_defaults() -> None:
         is_default_gateway=False,
         force_address=False,
         ip_masq=False,
+        masq_backend="",
         mtu=0,
         hairpin=False,
         promisc=False,
@@ -174,13 +175,12 @@ def test_keys_that_exclude_each_other(keys: dict[str, object], words: str) -> No
     assert words in error.msg
 
 
-def test_iptables_is_refused_and_says_what_to_do() -> None:
-    error = refused(ipMasq=True, ipMasqBackend="iptables")
-    assert error.code == UNSUPPORTED_FIELD
-    assert "ipMasqBackend" in error.msg
-    assert '"iptables"' in error.msg
-    assert "nftables" in error.msg
-    assert refused(ipMasq=True, ipMasqBackend="ebpf").code == INVALID_CONFIG
+def test_the_backend_of_masquerade() -> None:
+    for value, found in (("iptables", "iptables"), ("nftables", "nftables"), ("", ""), (None, "")):
+        assert config(ipMasq=True, ipMasqBackend=value).masq_backend == found
+    error = refused(ipMasq=True, ipMasqBackend="ebpf")
+    assert error.code == INVALID_CONFIG
+    assert 'key "ipMasqBackend": found "ebpf"' in error.msg
 
 
 def test_layer_2_needs_a_version_that_can_tell_it() -> None:

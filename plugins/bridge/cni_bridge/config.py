@@ -23,8 +23,7 @@ _MAX_VLAN = 4094
 def read(call: Call) -> Bridged:
     """Read and check the whole config.
 
-    Raises CniError: INVALID_CONFIG names the key, UNSUPPORTED_FIELD the backend we do not have,
-    INVALID_ENVIRONMENT a MAC in CNI_ARGS.
+    Raises CniError: INVALID_CONFIG names the key, INVALID_ENVIRONMENT a MAC in CNI_ARGS.
     """
     config = call.config
     found = replace(

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @record
 class Ptp:
-    """What the network asks for. mac: the container's, empty for a random one.
+    """What the network asks for. masq_backend: of `wiring.backend`, empty where the config leaves
+    it to the host. mac: the container's, empty for a random one.
 
     What `wiring.firewall` asks of a config and no key of `ptp` says: macspoofchk, inside.
     """
@@ -22,6 +23,7 @@ class Ptp:
     common: Common
     ip_masq: bool = False
     mac: str = ""
+    masq_backend: str = ""
     macspoofchk: bool = False
     inside: tuple[Network, ...] = ()
 
@@ -29,8 +31,7 @@ class Ptp:
 def read(call: Call) -> Ptp:
     """Read and check the whole config.
 
-    Raises CniError: INVALID_CONFIG names the key, UNSUPPORTED_FIELD the backend we do not have,
-    INVALID_ENVIRONMENT a MAC in CNI_ARGS.
+    Raises CniError: INVALID_CONFIG names the key, INVALID_ENVIRONMENT a MAC in CNI_ARGS.
     """
     config = call.config
     plugin = keys.ipam_plugin(call)
@@ -39,5 +40,6 @@ def read(call: Call) -> Ptp:
     return Ptp(
         common=Common(ipam=plugin, dns=keys.dns(config), mtu=keys.mtu(config)),
         ip_masq=keys.masquerades(config),
+        masq_backend=keys.masq_backend(config),
         mac=keys.mac(call),
     )

@@ -53,7 +53,7 @@ def status(call: Call) -> None:
         if config.ip_masq:
             from wiring import firewall
 
-            firewall.require_nftables()
+            firewall.require(config)
         return config.common.ipam
 
     availability.status(call, look)
