@@ -148,7 +148,7 @@ def test_sixteen_at_once(server: EtcdServer, etcd: Etcd) -> None:
         "its 16 nodes hold 16 of 16 subnets /28 of 10.9.0.0/24",
         "no watcher lives on node10, node11, node12, node13, node14 and 10 more",
         "`cnitool overlay reclaim blue NODE`",
-        '"subnetLength"',
+        'or enlarge "network"',
     ):
         assert part in message
     assert "node1, node10" in caught.value.details

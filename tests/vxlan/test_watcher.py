@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from cni_vxlan import layout, registry, watchstate
+from cni_vxlan import layout, watchstate
 from cni_vxlan.layout import Cluster, Keys, Node
 from cni_vxlan.registry import Registry
+from cni_vxlan.subnets import first_number
 from etcd_json import Etcd, Op, put
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.etcd import EtcdServer
@@ -206,7 +207,7 @@ def test_a_change_is_there_soon(setup: Setup, etcd: Etcd) -> None:
 
 def many(etcd: Etcd, count: int) -> None:
     """Enter nodes, a hundred in one transaction: all with IPv6, and as many as can with IPv4."""
-    spare = {registry._number(f"node{number}") % 256 for number in range(1, 10)}
+    spare = {first_number(f"node{number}") % 256 for number in range(1, 10)}
     fours = [IPv4Network(f"10.244.{number}.0/24") for number in range(256) if number not in spare]
     operations: list[Op] = []
     for number in range(count):

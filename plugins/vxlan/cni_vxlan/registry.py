@@ -14,16 +14,17 @@ from __future__ import annotations
 import os
 
 from cni import jsontext
-from cni.errors import IN_THE_WAY, INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
+from cni.errors import IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER, CniError
 from cni.jsonvalue import shown
 from cni.names import name_problem
 from cni.record import record, replace
-from cni_vxlan.layout import Keys, Node, inside, parse_node, parse_value
+from cni_vxlan.layout import Keys, Node, parse_node, parse_value
+from cni_vxlan.subnets import choose, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from cni.ip import Address, Network
     from cni_vxlan.layout import Cluster
@@ -33,8 +34,6 @@ ALIVE_SECONDS = 30
 """So long after its watcher's last sign a node counts as dead."""
 _ATTEMPTS = 1000
 """Each that fails is somebody else's success, so that many are no bad luck."""
-_NAMED = 5
-"""How many nodes an error names."""
 
 
 @record
@@ -199,11 +198,12 @@ class Registry:
             taken.update(one.key for one in self._etcd.list(self.keys.subnets)[0])
         listed = len(taken)
         while True:
-            subnets = self._choose(wanted.name, taken)
+            subnets = choose(self._cluster, self.keys, wanted.name, taken)
             if subnets is None:
                 if len(taken) > listed:  # the list is old by now
                     return None
-                raise self._exhausted()
+                nodes, _, _ = self.nodes(with_alive=True)
+                raise exhausted(self._cluster, self._network, self.keys, nodes)
             node = replace(wanted, subnets=subnets)
             keys = [self.keys.subnet(subnet) for subnet in subnets]
             outcome = self._etcd.transact(
@@ -217,48 +217,6 @@ class Registry:
             if there or not any(others):
                 return None
             taken.update(one.key for found in others for one in found)
-
-    def _choose(self, name: str, taken: Collection[str]) -> tuple[Network, ...] | None:
-        """A subnet of each pool that is not taken; None where a pool has none left.
-
-        Where a node begins to look follows from its name: nodes that come together seldom meet,
-        and one that was given up and returns finds its old subnet if it is free. All families
-        begin at one number, so that who has 10.1.7.0/24 mostly has fd00:1:0:7::/64 too.
-        """
-        pools = self._cluster.each()
-        fewest = min((_count(pool, length) for pool, length in pools), default=1)
-        start = _number(name) % fewest
-        found = []
-        for pool, length in pools:
-            for subnet in _subnets_from(pool, length, start):
-                if self.keys.subnet(subnet) not in taken:
-                    found.append(subnet)
-                    break
-            else:
-                return None
-        return tuple(found)
-
-    def _exhausted(self) -> CniError:
-        nodes, _, _ = self.nodes(with_alive=True)
-        dead = [node for node in nodes if not node.alive]
-        pools = []
-        for pool, length in self._cluster.each():
-            held = sum(inside(subnet, pool) for node in nodes for subnet in node.subnets)
-            pools.append(f"{held} of {_count(pool, length)} subnets /{length} of {pool}")
-        if dead:
-            remedy = (
-                f"no watcher lives on {_named(dead)}: free a dead node's with `cnitool overlay "
-                f"reclaim {self._network} NODE`, or enlarge"
-            )
-        else:
-            remedy = "all of them live: enlarge"
-        return CniError(
-            NO_ADDRESS,
-            f'out of subnets for one more node of network "{self._network}": its {len(nodes)} '
-            f'nodes hold {" and ".join(pools)}; {remedy} "network" or "subnetLength" (on all '
-            f"nodes, and in {self.keys.config})",
-            f"the nodes: {', '.join(sorted(node.name for node in nodes))}",
-        )
 
     def _writes(self, node: Node) -> list[Op]:
         keys = [self.keys.subnet(subnet) for subnet in node.subnets]
@@ -404,29 +362,3 @@ def _text(stored: KeyValue, key: str) -> str:
         return parse_value(stored.key, stored.value).string(key)
     except CniError:
         return ""
-
-
-def _named(nodes: list[Node]) -> str:
-    names = sorted(node.name for node in nodes)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-def _number(name: str) -> int:
-    import zlib
-
-    return zlib.crc32(name.encode())
-
-
-def _count(pool: Network, length: int) -> int:
-    """How many subnets of a length a pool has."""
-    return 1 << (length - pool.prefixlen)
-
-
-def _subnets_from(pool: Network, length: int, start: int) -> Iterator[Network]:
-    """All subnets of a length in a pool, from number `start` on, and then those before it."""
-    size = 1 << (pool.max_prefixlen - length)
-    count = _count(pool, length)
-    for number in range(start, start + count):
-        first = int(pool.network_address) + number % count * size
-        yield type(pool)((first, length))
