@@ -127,8 +127,7 @@ class Node(Namespace):
             "link set eth0 up",
             *(f"route replace default via {gateway}" for gateway in ROUTER),
         )
-        for gateway in ROUTER:
-            wait_reach(self, gateway)
+        self._wait_carried()
         self.wait_ready("eth0")  # its link-local address too
 
     def address(self, family: int) -> str:
@@ -164,8 +163,7 @@ class Node(Namespace):
     def mend(self) -> None:
         """The end of `cut`."""
         self._cut("delete")
-        for gateway in ROUTER:
-            wait_reach(self, gateway)
+        self._wait_carried()
 
     def _cut(self, how: str) -> None:
         element = f"{how} element bridge underlay cut {{ {self.name} }}"
@@ -178,6 +176,16 @@ class Node(Namespace):
     def plug(self) -> None:
         """The end of `unplug`."""
         self._underlay.switch.command("ip", "link", "set", self.name, "up")
+        self._wait_carried()
+
+    def _wait_carried(self) -> None:
+        """Wait until the switch answers.
+
+        Where many links change, the kernel acts on a carrier only once a second (linkwatch), but at
+        once, since Linux 6.8, for a link that is asked for: so both ends are.
+        """
+        batch(self._underlay.switch, f"link show dev {self.name}")
+        batch(self, "link show dev eth0")
         for gateway in ROUTER:
             wait_reach(self, gateway)
 

@@ -45,10 +45,9 @@ def _members(underlay: Underlay) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("mtu", [1330, 9000])
-@pytest.mark.parametrize("mode", ["l3", "l2"])
+@pytest.mark.parametrize(("mode", "mtu"), [("l3", 1330), ("l2", 9000)])
 def test_the_overlay_takes_what_the_underlay_has_room_for(
-    tmp_path: Path, mtu: int, mode: str
+    tmp_path: Path, mode: str, mtu: int
 ) -> None:
     engine = Engine("static", mode, 4)
     with Underlay(tmp_path, 2, mtu=mtu) as underlay, Overlay(underlay, engine) as overlay:
@@ -68,11 +67,14 @@ def test_hosts_without_ipv4(tmp_path: Path, engine: Engine) -> None:
             meet([overlay.attach(node) for node in underlay.nodes])
 
 
-@pytest.mark.parametrize("keys", [{}, {"underlay": "eth0"}], ids=["found", "named"])
 @pytest.mark.parametrize(
-    "engine",
-    [ENGINES[name] for name in ("static-l3-ipv4", "etcd-l3-ipv4")]
-    + [pytest.param(ENGINES["evpn-l2-ipv4"], marks=needs_frr)],
+    ("engine", "keys"),
+    [
+        (ENGINES["static-l3-ipv4"], {}),
+        (ENGINES["static-l2-ipv4"], {"underlay": "eth0"}),
+        (ENGINES["etcd-l3-ipv4"], {}),
+        pytest.param(ENGINES["evpn-l2-ipv4"], {"underlay": "eth0"}, marks=needs_frr),
+    ],
     ids=str,
 )
 def test_vteps_with_an_address_of_no_wire(
