@@ -118,8 +118,10 @@ def test_every_verb_of_a_chain(both: Both) -> None:
 
 @pytest.mark.parametrize("mode", ["l3", "l2"])
 def test_every_verb_of_an_overlay(mode: str, both: Both) -> None:
-    both.host.command("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
-    both.host.share("address dev lo *", "route * dev lo *", "nft element inet pycni_vxlan *")
+    both.host.command("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
+    both.host.command("ip", "link", "set", "wire0", "up")
+    both.host.command("ip", "address", "add", "192.0.2.1/24", "dev", "wire0")
+    both.host.share("nft element inet pycni_vxlan *")
     for way in WAYS:
         both.start(way)
         network = overlay(both.network(), mode)
@@ -135,6 +137,7 @@ def test_every_verb_of_an_overlay(mode: str, both: Both) -> None:
         both.call("GC", {**network, "cni.dev/valid-attachments": []})
         for name in ("vxlan42", "vxbr42"):
             both.host.command("ip", "link", "del", name, check=mode == "l3")
+    both.host.command("ip", "link", "del", "wire0")
     codes = both.compare()
     assert [bool(code) for code in codes] == [False] * 3 + [True] * 2 + [False] * 2 + [
         True,
