@@ -182,10 +182,12 @@ def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iter
         with EtcdServer(host, tmp_path / "etcd"):
             yield
     elif request.node.callspec.params["plugin"] == "vxlan":
-        host.command("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+        host.command("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
+        host.command("ip", "link", "set", "wire0", "up")
+        host.command("ip", "address", "add", "192.0.2.1/24", "dev", "wire0")
         host.share("nft element inet pycni_vxlan *")
         yield
-        host.command("ip", "link", "delete", "vxlan42")
+        host.command("ip", "link", "delete", "wire0")  # and with it the overlay's device
     elif "master" in config(request.node.callspec.params["plugin"], tmp_path):
         host.command("ip", "link", "add", "below0", "type", "veth", "peer", "name", "below1")
         yield
