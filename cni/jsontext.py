@@ -10,6 +10,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from cni.jsonvalue import JsonValue
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
 
     def _encode(value: JsonValue, level: int) -> tuple[str, ...]: ...
 
+    def _pairs_scanner(
+        hook: Callable[[list[tuple[str, JsonValue]]], dict[str, JsonValue]],
+    ) -> Callable[[str, int], tuple[dict[str, JsonValue], int]]: ...
+
 else:
     try:
         from _json import encode_basestring_ascii, make_encoder, make_scanner
@@ -63,11 +68,18 @@ else:
 
         _scan = json.JSONDecoder(parse_float=_finite, parse_constant=_no_number).scan_once
         _encode = json.JSONEncoder(separators=(",", ":")).iterencode
+
+        def _pairs_scanner(hook):
+            return json.JSONDecoder(object_pairs_hook=hook).scan_once
+
     else:
         _scan = make_scanner(_Settings)
         _encode = make_encoder(
             None, None, encode_basestring_ascii, None, ":", ",", False, False, False
         )
+
+        def _pairs_scanner(hook):
+            return make_scanner(type("", (_Settings,), {"object_pairs_hook": staticmethod(hook)}))
 
 
 def loads(text: str) -> JsonValue:
@@ -90,6 +102,27 @@ def loads(text: str) -> JsonValue:
         text, parse_float=_finite, parse_int=_integer, parse_constant=_no_number
     )
     return refused
+
+
+def repeated_keys(text: str, key: str) -> list[str]:
+    """The names that the object at the document's `key` has more than once, which `loads` hides.
+
+    key: without regard to case, the last of several. text: a document that `loads` takes.
+    """
+    found: dict[int, list[str]] = {}
+    objects: list[dict[str, JsonValue]] = []  # kept, so that none gets the id of another
+
+    def noted(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            found[id(made)] = [name for name in made if names.count(name) > 1]
+            objects.append(made)
+        return made
+
+    document = _pairs_scanner(noted)(text.strip(_WHITE_SPACE), 0)[0]
+    folded = {name.casefold(): value for name, value in document.items()}
+    return found.get(id(folded.get(key.casefold())), [])
 
 
 def dumps(value: JsonValue) -> str:

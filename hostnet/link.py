@@ -40,6 +40,7 @@ RTEXT_FILTER_SKIP_STATS = 8
 # <linux/if.h>
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
+IFF_ALLMULTI = 0x200
 IFF_LOWER_UP = 0x10000
 
 # <linux/if_link.h>
@@ -49,6 +50,7 @@ IFLA_MTU = 4
 IFLA_LINK = 5
 IFLA_MASTER = 10
 IFLA_PROTINFO = 12
+IFLA_TXQLEN = 13
 IFLA_OPERSTATE = 16
 IFLA_LINKINFO = 18
 IFLA_IFALIAS = 20
@@ -138,6 +140,16 @@ class Link:
     def promisc(self) -> bool:
         """Promiscuous because it was set so, which a packet capture does not do."""
         return bool(self.flags & IFF_PROMISC)
+
+    @property
+    def allmulti(self) -> bool:
+        """Takes all multicast packets, because it was set so."""
+        return bool(self.flags & IFF_ALLMULTI)
+
+    @property
+    def tx_queue(self) -> int:
+        """Length of the transmit queue, in packets."""
+        return self._number(IFLA_TXQLEN)
 
     @property
     def master(self) -> int:
@@ -315,9 +327,11 @@ def change(
     *,
     up: bool | None = None,
     promisc: bool | None = None,
+    allmulti: bool | None = None,
     name: str = "",
     mac: str = "",
     mtu: int = 0,
+    tx_queue: int | None = None,
     master: int | None = None,
     alias: str | None = None,
     netns_fd: int = -1,
@@ -331,16 +345,16 @@ def change(
     IFLA_INFO_DATA and of IFLA_INFO_SLAVE_DATA. Renaming a link that is up needs Linux 6.0.
     """
     flags = mask = 0
-    if up is not None:
-        mask |= IFF_UP
-        flags |= IFF_UP if up else 0
-    if promisc is not None:
-        mask |= IFF_PROMISC
-        flags |= IFF_PROMISC if promisc else 0
+    for flag, wanted in ((IFF_UP, up), (IFF_PROMISC, promisc), (IFF_ALLMULTI, allmulti)):
+        if wanted is not None:
+            mask |= flag
+            flags |= flag if wanted else 0
     payload = _IFINFO.pack(0, 0, index, flags, mask)
     if name or mac or mtu or netns_fd >= 0:
         identity = _identity(name, mac, mtu, netns_fd)
         payload += identity if name else identity[8:]  # without the empty name
+    if tx_queue is not None:
+        payload += attr_u32(IFLA_TXQLEN, tx_queue)
     if master is not None:
         payload += attr_u32(IFLA_MASTER, master)
     if alias is not None:

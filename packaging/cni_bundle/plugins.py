@@ -68,6 +68,12 @@ def _static() -> Plugin:
     return PLUGIN
 
 
+def _tuning() -> Plugin:
+    from cni_tuning.main import PLUGIN
+
+    return PLUGIN
+
+
 def _vxlan() -> Plugin:
     from cni_vxlan.main import PLUGIN
 
@@ -87,5 +93,6 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "portmap": _portmap,
     "ptp": _ptp,
     "static": _static,
+    "tuning": _tuning,
     "vxlan": _vxlan,
 }

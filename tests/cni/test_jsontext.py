@@ -103,6 +103,7 @@ sys.modules["_json"] = None
 from cni import jsontext
 text = '{"a":[1,2.5,"\\\\u00e9",null,true]}'
 assert jsontext.dumps(jsontext.loads(text)) == text
+assert jsontext.repeated_keys('{"a": {"x": 1, "x": 2}}', "a") == ["x"]
 for bad in ("NaN", "1e999", "{"):
     try:
         jsontext.loads(bad)
@@ -115,3 +116,20 @@ for bad in ("NaN", "1e999", "{"):
 def test_it_works_in_an_interpreter_without_the_accelerator() -> None:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", WITHOUT], check=True, env=environ, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": {"x": 1, "y": 2}}', []),
+        ('{"a": {"x": 1, "y": 2, "x": 1}}', ["x"]),
+        ('\n{"A": {"x": 1, "x": 2, "X": 3, "y": {}, "y": {}}} ', ["x", "y"]),
+        ('{"a": {"x": 1, "x": 2}, "A": {"x": 1}}', []),
+        ('{"b": {"x": 1, "x": 2}, "a": {"c": {"x": 1, "x": 2}}}', []),
+        ('{"a": [{"x": 1, "x": 2}]}', []),
+        ('{"b": {"x": 1, "x": 2}}', []),
+        ('{"a": 5, "a": 6}', []),
+    ],
+)
+def test_repeated_keys(text: str, expected: list[str]) -> None:
+    assert jsontext.repeated_keys(text, "a") == expected

@@ -153,6 +153,7 @@ def test_change_and_delete_link(nl: Tapped) -> None:
     link.change(nl, index, master=master, up=True, promisc=True, mtu=1300, alias="a b", name="w0")
     link.change(nl, index, port=bridge.port(hairpin=True, isolated=True))
     link.change(nl, index, mac="02:00:00:00:00:07")
+    link.change(nl, index, allmulti=True, promisc=False, tx_queue=0)
     link.set_down(nl, index)
     link.set_up(nl, index)
     link.delete(nl, index)
@@ -193,9 +194,17 @@ def test_change_and_delete_link(nl: Tapped) -> None:
             [("IFLA_ADDRESS", "02:00:00:00:00:07")],
             5,
         ),
-        oracle(ifinfmsg, link.RTM_NEWLINK, ACK, {"index": index, "flags": 0, "change": 1}, [], 6),
-        oracle(ifinfmsg, link.RTM_NEWLINK, ACK, {"index": index, "flags": 1, "change": 1}, [], 7),
-        oracle(ifinfmsg, link.RTM_DELLINK, ACK, {"index": index}, [], 8),
+        oracle(
+            ifinfmsg,
+            link.RTM_NEWLINK,
+            ACK,
+            {"index": index, "flags": 0x200, "change": 0x300},
+            [("IFLA_TXQLEN", 0)],
+            6,
+        ),
+        oracle(ifinfmsg, link.RTM_NEWLINK, ACK, {"index": index, "flags": 0, "change": 1}, [], 7),
+        oracle(ifinfmsg, link.RTM_NEWLINK, ACK, {"index": index, "flags": 1, "change": 1}, [], 8),
+        oracle(ifinfmsg, link.RTM_DELLINK, ACK, {"index": index}, [], 9),
     ]
     link.delete(nl, master)
 

@@ -28,6 +28,7 @@ MODULES = {
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
     "static": "cni_static.main",
+    "tuning": "cni_tuning.main",
     "vxlan": "cni_vxlan.main",
 }
 

@@ -20,6 +20,7 @@ ENTRIES = {
     "portmap",
     "ptp",
     "static",
+    "tuning",
     "vxlan",
 }
 

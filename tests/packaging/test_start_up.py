@@ -104,12 +104,16 @@ BUDGETS = {
     "ptp": Budget(
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
-    # With static peers: nothing of etcd's.
     "static": Budget(("cni_static",), DOOR | CALL),
+    "tuning": Budget(("cni_tuning", "hostnet"), DOOR | CALL | {"_ctypes", "struct"}),
+    # With static peers: nothing of etcd's.
     "vxlan": Budget(
         ("cni_vxlan", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
 }
+
+# What works on an interface that another plugin has made.
+CHAINED = ("firewall", "portmap", "tuning")
 
 
 def config(plugin: str, state: Path) -> dict[str, Any]:
@@ -144,6 +148,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
         "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
         "static": {"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}]}},
+        "tuning": {"sysctl": {"net.core.somaxconn": "5"}, "mtu": 1400, "dataDir": str(state)},
         "vxlan": {
             "vni": 42,
             "bridge": "budget0",
@@ -176,7 +181,9 @@ def executables(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iterator[None]:
+def services(
+    request: pytest.FixtureRequest, host: Host, container: Namespace, tmp_path: Path
+) -> Iterator[None]:
     """What the plugin needs to run on the host."""
     if request.node.callspec.params["plugin"] == "etcd-ipam":
         with EtcdServer(host, tmp_path / "etcd"):
@@ -192,6 +199,12 @@ def services(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iter
         host.command("ip", "link", "add", "below0", "type", "veth", "peer", "name", "below1")
         yield
         host.command("ip", "link", "delete", "below0")
+    elif request.node.callspec.params["plugin"] in CHAINED:
+        peer = ("peer", "name", "eth0", "address", "02:00:00:00:00:02", "netns", str(container))
+        host.command("ip", "link", "add", "port0", "type", "veth", *peer)
+        container.command("ip", "address", "add", "10.1.0.2/24", "dev", "eth0")
+        yield
+        host.command("ip", "link", "delete", "port0")
     else:
         yield
 
@@ -253,10 +266,10 @@ def test_verbs_stay_within_the_budget(
     host.share_locks()
     host.share("sysctl *", "link lo *", "address dev lo *", "route * dev lo *")
     caller = Caller(plugin, executables, container, "lo" if plugin == "loopback" else "eth0")
-    if plugin in ("firewall", "portmap"):
+    if plugin in CHAINED:
         caller.result = {
             "cniVersion": "1.1.0",
-            "interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": str(container)}],
+            "interfaces": [{"name": "port0"}, {"name": "eth0", "sandbox": str(container)}],
             "ips": [{"address": "10.1.0.2/24", "interface": 1}],
         }
     document = config(plugin, host.state)
