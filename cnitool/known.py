@@ -125,12 +125,14 @@ PLUGINS: dict[str, Keys] = {
         "disableContainerInterface": BOOLEAN,
         "portIsolation": BOOLEAN,
     },
+    "dummy": {},
     "firewall": {
         "backend": ("", "firewalld", "iptables", "nftables"),
         "iptablesAdminChainName": STRING,
         "firewalldZone": STRING,
         "ingressPolicy": ("", "isolated", "open", "same-bridge"),
     },
+    "ipvlan": {**_LOWER, "mode": ("", "l2", "l3", "l3s")},
     "loopback": {},
     "macvlan": {
         **_LOWER,
@@ -157,6 +159,7 @@ PLUGINS: dict[str, Keys] = {
         "txQLen": INTEGER,
         "dataDir": STRING,
     },
+    "vlan": {**_LOWER, "vlanId": INTEGER},
     "vxlan": {
         **_MASQUERADE,
         "vni": INTEGER,

@@ -20,6 +20,12 @@ def _bridge() -> Plugin:
     return PLUGIN
 
 
+def _dummy() -> Plugin:
+    from cni_dummy.main import PLUGIN
+
+    return PLUGIN
+
+
 def _etcd_ipam() -> Plugin:
     from cni_etcd_ipam.main import PLUGIN
 
@@ -34,6 +40,12 @@ def _firewall() -> Plugin:
 
 def _host_local() -> Plugin:
     from cni_host_local.main import PLUGIN
+
+    return PLUGIN
+
+
+def _ipvlan() -> Plugin:
+    from cni_ipvlan.main import PLUGIN
 
     return PLUGIN
 
@@ -74,6 +86,12 @@ def _tuning() -> Plugin:
     return PLUGIN
 
 
+def _vlan() -> Plugin:
+    from cni_vlan.main import PLUGIN
+
+    return PLUGIN
+
+
 def _vxlan() -> Plugin:
     from cni_vxlan.main import PLUGIN
 
@@ -85,14 +103,17 @@ DAEMON = "cnid"
 
 PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "bridge": _bridge,
+    "dummy": _dummy,
     "etcd-ipam": _etcd_ipam,
     "firewall": _firewall,
     "host-local": _host_local,
+    "ipvlan": _ipvlan,
     "loopback": _loopback,
     "macvlan": _macvlan,
     "portmap": _portmap,
     "ptp": _ptp,
     "static": _static,
     "tuning": _tuning,
+    "vlan": _vlan,
     "vxlan": _vxlan,
 }

@@ -20,15 +20,18 @@ from cni.skel import Plugin, serve
 MODULES = {
     "bridge": "cni_bridge.main",
     "dhcp": "cni_dhcp.main",
+    "dummy": "cni_dummy.main",
     "etcd-ipam": "cni_etcd_ipam.main",
     "firewall": "cni_firewall.main",
     "host-local": "cni_host_local.main",
+    "ipvlan": "cni_ipvlan.main",
     "loopback": "cni_loopback.main",
     "macvlan": "cni_macvlan.main",
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
     "static": "cni_static.main",
     "tuning": "cni_tuning.main",
+    "vlan": "cni_vlan.main",
     "vxlan": "cni_vxlan.main",
 }
 
@@ -65,8 +68,8 @@ class Runtime:
         executable.chmod(0o755)
         for name in MODULES:
             (self.path / name).symlink_to("pycni")
-        loaders = {name: _loader(module) for name, module in MODULES.items()}
-        self.bundle = Bundle(loaders, str(executable))
+        self.loaders = {name: _loader(module) for name, module in MODULES.items()}
+        self.bundle = Bundle(self.loaders, str(executable))
 
     def call(
         self,

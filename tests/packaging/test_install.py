@@ -12,15 +12,18 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {
     "bridge",
     "cnitool",
+    "dummy",
     "etcd-ipam",
     "firewall",
     "host-local",
+    "ipvlan",
     "loopback",
     "macvlan",
     "portmap",
     "ptp",
     "static",
     "tuning",
+    "vlan",
     "vxlan",
 }
 

@@ -1,8 +1,8 @@
 """Boots User-Mode-Linux on this tree and runs the tests of `inside` in it.
 
 Debian's `user-mode-linux` is a kernel as an ordinary program. It has what the kernels of small
-virtual machines are built without, VLAN filtering of bridges above all; it has no nf_tables, so
-it also shows how the plugins fare on such a host.
+virtual machines are built without: VLAN filtering of bridges, and links of the kinds ipvlan, vlan
+and dummy. It has no nf_tables, so it also shows how the plugins fare on such a host.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 KERNEL = "linux.uml"
 INIT = Path(__file__).with_name("init.sh")
-SECONDS = 100
+SECONDS = 280  # a fifth of it where nobody else works
 
 
+@pytest.mark.timeout(SECONDS + 10)
 def test_inside_the_second_kernel() -> None:
     done = subprocess.run(
         [
@@ -38,4 +41,4 @@ def test_inside_the_second_kernel() -> None:
     assert "the tests ended with status 0" in said, said
     passed = re.search(r"(\d+) passed", said)
     assert passed, said
-    assert int(passed[1]) >= 9, said
+    assert int(passed[1]) >= 28, said

@@ -1,5 +1,18 @@
-"""The bridge's own fixtures serve here as well."""
+"""A runtime as the bridge's tests have it, and an IPAM plugin that takes no process to call."""
 
-from tests.bridge.conftest import fake, runtime
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bridge.conftest import runtime
+from tests.kit.calls import Runtime
+from tests.kit.ipam import BundledIpam
 
 __all__ = ["fake", "runtime"]
+
+
+@pytest.fixture
+def fake(runtime: Runtime, tmp_path: Path) -> BundledIpam:
+    return BundledIpam(runtime, tmp_path)

@@ -1,0 +1,1 @@
+"""The `dummy` plugin: an interface with addresses that leads nowhere."""
