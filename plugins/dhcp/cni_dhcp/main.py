@@ -1,0 +1,55 @@
+"""`dhcp`: the plugin's verbs, each loaded when it is called for.
+
+`dhcp daemon` is no verb: the bundle's entry starts `cni_dhcp.daemon.main` instead of the door.
+"""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+
+
+def _add(call: Call) -> Result:
+    from cni_dhcp.verbs import add
+
+    return add(call)
+
+
+def _delete(call: Call) -> None:
+    from cni_dhcp.verbs import delete
+
+    delete(call)
+
+
+def _check(call: Call) -> None:
+    from cni_dhcp.verbs import check
+
+    check(call)
+
+
+def _gc(call: Call) -> None:
+    from cni_dhcp.verbs import gc
+
+    gc(call)
+
+
+def _status(call: Call) -> None:
+    from cni_dhcp.verbs import status
+
+    status(call)
+
+
+PLUGIN = Plugin(
+    "dhcp",
+    f"CNI dhcp plugin, pycni {__version__}; `dhcp daemon` keeps the leases",
+    _add,
+    _delete,
+    _check,
+    gc=_gc,
+    status=_status,
+)
