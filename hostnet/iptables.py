@@ -170,12 +170,14 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
     plan: gives iptables commands by table, nothing for no change. table: the only one that it
     reads, empty for all. Raises IptablesError, LockTimeout, what `plan` raises.
     """
-    changed = False
+    wanted: list[tuple[Tool, Changes]] = []
     with NamespaceLock() as lock:
+        # All that may be refused is refused before the first change.
         for tool in tools:
             changes = plan(tool, tool.save(table, lock.fileno()))
             changes = {name: commands for name, commands in changes.items() if commands}
             if changes:
-                tool.restore(changes, lock.fileno())
-                changed = True
-    return changed
+                wanted.append((tool, changes))
+        for tool, changes in wanted:
+            tool.restore(changes, lock.fileno())
+    return bool(wanted)

@@ -12,6 +12,7 @@ import errno
 import os
 import struct
 
+from hostnet.lock import NamespaceLock
 from hostnet.netlink import NetlinkError
 from hostnet.nfelement import header
 from hostnet.nftable import chain_exists, tables
@@ -60,6 +61,16 @@ class Here:
         Raises NetlinkError, OSError.
         """
         return [one for one in self.with_table(table) if self._has(one, table, chain)]
+
+    def settled(self, table: str, chain: str) -> list[tuple[int, str]]:
+        """As `with_chain`, after a program whose caller was killed has ended: it has the lock.
+
+        Where there is no such table it is not asked for. Raises LockTimeout too.
+        """
+        if not self.any(table):
+            return []
+        with NamespaceLock():
+            return self.with_chain(table, chain)
 
     def _has(self, one: tuple[int, str], table: str, chain: str) -> bool:
         version, kind = one

@@ -10,7 +10,6 @@ from ipaddress import ip_interface
 
 from hostnet import link, macspoof, masquerade, netfilter, nft
 from hostnet.iptables_look import Here
-from hostnet.lock import NamespaceLock
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import Netlink
 from wiring import backend
@@ -129,9 +128,7 @@ def _remove_by_iptables(here: Here, owner: str) -> None:
     from wiring import xtables
 
     network, container, _ = owner.split("/")
-    # Not while a program goes on whose ADD was killed: it has inherited the lock.
-    with NamespaceLock():
-        places = here.with_chain("nat", xtables.chain(network, container))
+    places = here.settled("nat", xtables.chain(network, container))
     if places:
         from wiring import iptables_masq
 

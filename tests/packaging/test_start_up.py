@@ -100,6 +100,9 @@ BUDGETS = {
     "firewall": Budget(
         ("cni_firewall", "hostnet"), DOOR | CALL | KERNEL | {"wiring", "wiring.backend"}
     ),
+    "host-device": Budget(
+        ("cni_host_device", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
     "host-local": Budget(("cni_host_local", "hostnet"), DOOR | CALL | RANGES | {"struct"}),
     "ipvlan": Budget(
         ("cni_host_local", "cni_ipvlan", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -108,7 +111,9 @@ BUDGETS = {
     "macvlan": Budget(
         ("cni_host_local", "cni_macvlan", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
-    "portmap": Budget(("cni_portmap", "hostnet"), DOOR | CALL | KERNEL),
+    "portmap": Budget(
+        ("cni_portmap", "hostnet"), DOOR | CALL | KERNEL | {"wiring", "wiring.backend"}
+    ),
     "ptp": Budget(
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
@@ -154,6 +159,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
             }
         },
         "firewall": {"backend": "nftables", "ingressPolicy": "same-bridge"},
+        "host-device": {"device": "below0", "ipam": ipam},
         "host-local": {"ipam": ipam},
         "ipvlan": {"master": "below0", "ipam": ipam},
         "loopback": {},
@@ -209,7 +215,7 @@ def services(
         host.share("nft element inet pycni_vxlan *")
         yield
         host.command("ip", "link", "delete", "wire0")  # and with it the overlay's device
-    elif "master" in config(request.node.callspec.params["plugin"], tmp_path):
+    elif "below0" in config(request.node.callspec.params["plugin"], tmp_path).values():
         host.command("ip", "link", "add", "below0", "type", "veth", "peer", "name", "below1")
         yield
         host.command("ip", "link", "delete", "below0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cni.errors import INVALID_CONFIG, UNSUPPORTED_FIELD, CniError
+from cni.errors import INVALID_CONFIG, CniError
 from cni.jsonvalue import JsonObject
 from cni_portmap.config import Config, Mapping, read
 from tests.kit.calls import Document, PluginError
@@ -43,6 +43,7 @@ def test_keys_in_any_case_as_containerd_writes_them() -> None:
         False,
         True,
         {4: "ip saddr != 192.0.2.1"},
+        "nftables",  # whose language that is
     )
 
 
@@ -95,10 +96,33 @@ def test_no_conditions(words: list[str] | None) -> None:
     assert parse(conditionsV4=words, conditionsV6=words).conditions == {}
 
 
-@pytest.mark.parametrize("backend", [None, "", "nftables"])
+@pytest.mark.parametrize("backend", [None, "", "nftables", "iptables"])
 def test_backends(backend: str | None) -> None:
-    parse(backend=backend, markMasqBit=0)
-    parse(backend=backend, markMasqBit=31)
+    assert parse(backend=backend, markMasqBit=0) == Config(
+        (), True, False, {}, backend=backend or "", mark_bit=0
+    )
+    assert parse(backend=backend, markMasqBit=31).mark_bit == 31
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["!", "-d", "192.0.2.0/24"], "! -d 192.0.2.0/24"),
+        (["! -d 192.0.2.0/24"], "! -d 192.0.2.0/24"),
+        (["-m", "comment", "--comment", 'say "hi"', ""], '-m comment --comment "say \\"hi\\""'),
+    ],
+)
+def test_conditions_of_iptables(words: list[str], text: str) -> None:
+    for keys in ({}, {"backend": "iptables"}):
+        found = parse(conditionsV4=words, conditionsV6=words, **keys)
+        assert found.conditions == {4: text, 6: text}
+        assert found.backend == "iptables"
+
+
+def test_a_chain_that_sets_the_mark() -> None:
+    found = parse(externalSetMarkChain="KUBE-MARK-MASQ")
+    assert (found.backend, found.mark_chain) == ("iptables", "KUBE-MARK-MASQ")
+    assert parse(externalSetMarkChain="").backend == ""
 
 
 def wrong(problem: str, **keys: Any) -> Any:
@@ -163,12 +187,38 @@ WRONG = [
     wrong_mapping(f'{PLACE}.hostIP": found "224.0.0.1", expected an address', hostIP="224.0.0.1"),
     wrong_mapping(f'{PLACE}.hostIP": found "::1"', hostIP="::1"),
 ]
-UNSUPPORTED = [
-    wrong("a later release brings", backend="iptables"),
-    wrong("an iptables chain", externalSetMarkChain="KUBE-MARK-MASQ"),
-    wrong("iptables' syntax", conditionsV4=["-d", "192.0.2.0/24"]),
-    wrong("iptables' syntax", conditionsV4=["!", "-d", "192.0.2.0/24"]),
-    wrong("iptables' syntax", conditionsV6=["! -d fc00::/7"]),
+FOR_NFTABLES = "expected something for nftables, which"
+FOR_IPTABLES = "expected something for iptables, which"
+MIXED = [
+    wrong(
+        f'"externalSetMarkChain": found "X", {FOR_NFTABLES} "backend" asks for',
+        externalSetMarkChain="X",
+        backend="nftables",
+    ),
+    wrong(
+        f'"conditionsV4": found ["-d","192.0.2.0/24"], {FOR_NFTABLES} "backend" asks for',
+        conditionsV4=["-d", "192.0.2.0/24"],
+        backend="nftables",
+    ),
+    wrong(
+        f'"conditionsV6": found ["ip6 daddr fd00::1"], {FOR_IPTABLES} "backend" asks for',
+        conditionsV6=["ip6 daddr fd00::1"],
+        backend="iptables",
+    ),
+    wrong(
+        f'"conditionsV6": found ["! -d fc00::/7"], {FOR_NFTABLES} "conditionsV4" asks for',
+        conditionsV4=["ip daddr 192.0.2.1"],
+        conditionsV6=["! -d fc00::/7"],
+    ),
+    wrong(
+        f'"externalSetMarkChain": found "X", {FOR_NFTABLES} "conditionsV4" asks for',
+        externalSetMarkChain="X",
+        conditionsV4=["ip daddr 192.0.2.1"],
+    ),
+    wrong("expected iptables' options", conditionsV4=["-d", "192.0.2.0/24\n-A X"]),
+    wrong("expected the name of a chain", externalSetMarkChain="-j"),
+    wrong("expected the name of a chain", externalSetMarkChain="a b"),
+    wrong("expected the name of a chain", externalSetMarkChain="x" * 29),
 ]
 
 
@@ -180,18 +230,18 @@ def test_a_wrong_value_is_named(keys: dict[str, Any], problem: str) -> None:
     assert error.value.code == INVALID_CONFIG
 
 
-@pytest.mark.parametrize(("keys", "problem"), UNSUPPORTED)
-def test_what_only_iptables_can_do(keys: dict[str, Any], problem: str) -> None:
+@pytest.mark.parametrize(("keys", "problem"), MIXED)
+def test_what_the_other_backend_can_do(keys: dict[str, Any], problem: str) -> None:
     with pytest.raises(CniError) as error:
         parse(**keys)
     assert problem in error.value.msg
-    assert error.value.code == UNSUPPORTED_FIELD
+    assert error.value.code == INVALID_CONFIG
 
 
 def test_through_the_door_nothing_is_done_and_del_goes_by(world: World, one: Container) -> None:
     from hostnet import nft
 
-    for parameters in (*WRONG, *UNSUPPORTED):
+    for parameters in (*WRONG, *MIXED):
         keys: Document = parameters.values[0]
         with pytest.raises(PluginError) as error:
             one.add(8080, **keys)

@@ -66,10 +66,10 @@ def test_status_on_a_fresh_host_and_on_one_in_use(one: Container, runtime: Runti
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"backend": "iptables"}, '"backend"'),
+        ({"backend": "ipfw"}, '"backend"'),
         ({"snat": "yes"}, '"snat"'),
         ({"markMasqBit": 32}, '"markMasqBit"'),
-        ({"conditionsV4": ["-s", "10.0.0.1"]}, "iptables' syntax"),
+        ({"conditionsV4": ["-s", "10.0.0.1"], "backend": "nftables"}, "a match for iptables"),
     ],
 )
 def test_status_of_a_config_no_add_would_take(
@@ -105,7 +105,9 @@ def test_status_without_privileges(runtime: Runtime, host: Host, container: Name
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from cni_portmap import availability\n"
-        "try: availability.require()\n"
+        "from cni.jsonvalue import JsonObject\n"
+        "from cni_portmap.config import read\n"
+        "try: availability.require(read(JsonObject({})))\n"
         "except OSError as error: print(error)\n"
     )
     said = host.command(
@@ -140,11 +142,12 @@ def test_a_kernel_without_netfilter_holds_no_ports(
     one.delete()
     runtime.gc(CONFIG, [])
     assert len(opened) == 3
-    for verb in (lambda: one.add(8080), lambda: one.check(one.config(8080))):
+    keys = {"backend": "nftables"}
+    for verb in (lambda: one.add(8080, **keys), lambda: one.check(one.config(8080, **keys))):
         with pytest.raises(PluginError, match="Protocol not supported"):
             verb()
     with pytest.raises(PluginError, match="Protocol not supported") as error:
-        runtime.status(CONFIG)
+        runtime.status({**CONFIG, **keys})
     assert error.value.code == NOT_AVAILABLE
 
 

@@ -330,7 +330,7 @@ def _crc32c(data: bytes) -> int:
 def test_the_tables_of_the_reference_are_left_alone(world: World, one: Container) -> None:
     theirs = (
         "table ip cni_hostport {\n\tchain hostports {\n"
-        '\t\ttcp dport 8079 dnat to 10.1.0.2:80 comment "c1"\n\t}\n}\n'
+        '\t\ttcp dport 8079 dnat to 10.1.0.2:80 comment "c9"\n\t}\n}\n'
     )
     nft.run(theirs)
     one.add(web())

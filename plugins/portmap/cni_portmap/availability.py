@@ -1,4 +1,4 @@
-"""STATUS: whether nftables can be used here, as cheaply as it can be told, since it is polled."""
+"""STATUS: whether ports can be published here, as cheaply as it can be told, for it is polled."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import errno
 
 from cni_portmap.tables import TABLE
 from hostnet import nft
-from hostnet.netfilter import Netfilter
 from hostnet.netlink import NetlinkError
+from wiring import backend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni_portmap.config import Config
 
 
-def require() -> None:
-    """Raise OSError, with the reason, unless ports can be published."""
-    with Netfilter.open() as nl:
+def require(config: Config) -> None:
+    """Raise OSError or CniError, with the reason, unless ports can be published."""
+    nl = backend.open_nftables(config.backend or backend.of_host())
+    if nl is None:
+        from hostnet.iptables import Tool
+
+        Tool(4).require()
+        return
+    with nl:
         if not nl.available():
             raise NetlinkError(
                 errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"

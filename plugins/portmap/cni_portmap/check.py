@@ -24,6 +24,7 @@ from hostnet.netfilter import Netfilter
 from hostnet.nfelement import get
 from hostnet.nfowner import Owner
 from hostnet.nftable import rules
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,31 +38,54 @@ if TYPE_CHECKING:
 
 def check(call: Call, config: Config, result: Result) -> None:
     """Raise CniError(CHECK_FAILED) with all that is not as ADD left it."""
-    wanted = planned(config, result, call.ifname)
-    owner = Owner(call.owner)
-    nl = Netfilter.open() if wanted else netfilter.find()
-    if nl is None:
-        return
-    with nl:
-        held = [unpack(values) for values in REGISTRY.records(nl, owner)]
-        found = [
-            f"port {shown(one)} is published and should not be" for one in _extra(held, wanted)
-        ]
-        if wanted:
-            found += TABLE.problems(nl)
-        for one in wanted:
-            waiting = replace(one, flags=one.flags | WAITING)
-            if one in held:
-                found += _problems(nl, one, owner)
-            elif waiting in held:
-                found += _problems(nl, waiting, owner)
-                found += _problems_of_waiting(nl, waiting, owner)
-            else:
-                found.append(f"port {shown(one)} is not published{_instead(one, held)}")
-        found += _gate_problems(nl, owner, wanted)
-    found += _localhost_problems(config, wanted)
+    chosen = config.backend or backend.of_host()
+    by_iptables = False
+    if config.mappings:
+        nl = backend.open_nftables(chosen)
+        by_iptables = nl is None
+    else:
+        nl = netfilter.find()
+    found = _problems_by(nl, call, config, result) if nl or config.mappings else []
+    # Where the config leaves it to the host, an ADD may have chosen otherwise.
+    if found and config.mappings and not config.backend:
+        try:
+            other = Netfilter.open() if by_iptables else None
+            found = found if _problems_by(other, call, config, result) else []
+        except OSError:  # which this host has not
+            pass
     if found:
         raise CniError(CHECK_FAILED, "; ".join(found))
+
+
+def _problems_by(nl: Netfilter | None, call: Call, config: Config, result: Result) -> list[str]:
+    """What is not as ADD left it by nftables, or without a socket by iptables."""
+    if nl is not None:
+        with nl:
+            wanted = planned(config, result, call.ifname)
+            found = _by_nftables(nl, Owner(call.owner), wanted)
+    else:
+        from cni_portmap import by_iptables
+
+        wanted = planned(config, result, call.ifname)
+        found = list(by_iptables.problems(call, config, result))
+    return [*found, *_localhost_problems(config, wanted)]
+
+
+def _by_nftables(nl: Netfilter, owner: Owner, wanted: list[Published]) -> list[str]:
+    held = [unpack(values) for values in REGISTRY.records(nl, owner)]
+    found = [f"port {shown(one)} is published and should not be" for one in _extra(held, wanted)]
+    if wanted:
+        found += TABLE.problems(nl)
+    for one in wanted:
+        waiting = replace(one, flags=one.flags | WAITING)
+        if one in held:
+            found += _problems(nl, one, owner)
+        elif waiting in held:
+            found += _problems(nl, waiting, owner)
+            found += _problems_of_waiting(nl, waiting, owner)
+        else:
+            found.append(f"port {shown(one)} is not published{_instead(one, held)}")
+    return [*found, *_gate_problems(nl, owner, wanted)]
 
 
 def _extra(held: list[Published], wanted: list[Published]) -> list[Published]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, UNSUPPORTED_FIELD, CniError
+from cni.errors import INVALID_CONFIG, CniError
 from cni.record import record
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from cni.jsonvalue import JsonObject
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}  # <netinet/in.h>
-_LATER = "which a later release brings"
 # IPv4 and IPv6 that a host address stands for where it is "any" of them.
 _ANY = {"": (4, 6), "0.0.0.0": (4,), "::": (6,)}  # noqa: S104 (nothing is bound here)
+_DEFAULT_BIT = 13  # the reference's
+_CHAIN_LONGEST = 28  # XT_EXTENSION_MAXNAMELEN - 1, <linux/netfilter/x_tables.h>
 
 
 @record
@@ -33,72 +35,105 @@ class Mapping:
 
 @record
 class Config:
-    """conditions: by IP version, an nft expression that packets must match; absent for none."""
+    """conditions: by IP version, what packets must match, absent for nothing: an nft expression, or
+    the words of iptables where that is the backend.
+
+    backend: of `wiring.backend`, empty where the config leaves it to the host. What only iptables
+    uses: mark_bit of packets to be masqueraded, and mark_chain, somebody else's that sets such a
+    mark, empty for our own.
+    """
 
     mappings: tuple[Mapping, ...]
     snat: bool
     masq_all: bool
     conditions: dict[int, str]
+    backend: str = ""
+    mark_bit: int = _DEFAULT_BIT
+    mark_chain: str = ""
 
 
 def read(config: JsonObject) -> Config:
-    """Check the config. Raises CniError: INVALID_CONFIG, or UNSUPPORTED_FIELD for what only the
-    `iptables` backend can do.
-    """
-    _refuse_iptables(config)
-    conditions = {
-        version: text
-        for version, key in ((4, "conditionsV4"), (6, "conditionsV6"))
-        if (text := _conditions(config, key))
-    }
+    """Check the config. Raises CniError(INVALID_CONFIG)."""
+    mark_chain = _mark_chain(config)
+    words = {key: config.strings(key) for key in ("conditionsV4", "conditionsV6")}
+    chosen = _backend(config, words, mark_chain)
     runtime = config.object("runtimeConfig")
     return Config(
         mappings=tuple(_mapping(item) for item in runtime.objects("portMappings")),
         snat=config.boolean("snat", default=True),
         masq_all=config.boolean("masqAll"),
-        conditions=conditions,
+        conditions={
+            int(key[-1]): text
+            for key, given in words.items()
+            if (text := _condition(config, key, given, chosen))
+        },
+        backend=chosen,
+        mark_bit=config.integer("markMasqBit", _DEFAULT_BIT, 0, 31),
+        mark_chain=mark_chain,
     )
 
 
-def _refuse_iptables(config: JsonObject) -> None:
-    backend = config.choice("backend", ("nftables", "iptables"), "nftables")
-    if backend == "iptables":
-        raise config.wrong(
-            "backend",
-            f'"nftables" or no such key, since this release lacks the iptables backend, {_LATER}',
-            UNSUPPORTED_FIELD,
-        )
-    # Which bit the iptables backend would set: here no packet is marked (README.md).
-    config.integer("markMasqBit", None, 0, 31)
-    if config.has("externalSetMarkChain"):
-        if config.has("markMasqBit"):
-            raise config.wrong("externalSetMarkChain", 'no such key beside "markMasqBit"')
-        config.string("externalSetMarkChain")
+def _mark_chain(config: JsonObject) -> str:
+    name = config.string("externalSetMarkChain")
+    if name and config.has("markMasqBit"):
+        raise config.wrong("externalSetMarkChain", 'no such key beside "markMasqBit"')
+    if name and (
+        len(name) > _CHAIN_LONGEST or not name.isprintable() or name[0] in "-!" or " " in name
+    ):
         raise config.wrong(
             "externalSetMarkChain",
-            f"no such key: it names an iptables chain, for the iptables backend, {_LATER}; "
-            "without it portmap masquerades by itself what needs it",
-            UNSUPPORTED_FIELD,
+            f"the name of a chain of iptables' table nat, of at most {_CHAIN_LONGEST} characters",
         )
+    return name
 
 
-def _conditions(config: JsonObject, key: str) -> str:
-    """The condition's words as one nft expression, which nft itself has yet to understand."""
+def _backend(config: JsonObject, words: dict[str, list[str]], mark_chain: str) -> str:
+    """The backend that the config asks for, by its name or by what only one of them can do."""
+    said = config.choice("backend", (backend.NFTABLES, backend.IPTABLES, ""), "")
+    needs = {key: _syntax(given) for key, given in words.items() if "".join(given).strip()}
+    if mark_chain:
+        needs["externalSetMarkChain"] = backend.IPTABLES
+    wanted = said or next(iter(needs.values()), "")
+    for key, needed in needs.items():
+        if needed != wanted:
+            other = next((one for one in needs if needs[one] == wanted), "backend")
+            kind = "it names a chain of" if key == "externalSetMarkChain" else "this is a match for"
+            raise config.wrong(
+                key, f'something for {wanted}, which "{other}" asks for: {kind} {needed}'
+            )
+    return wanted
+
+
+def _syntax(words: list[str]) -> str:
+    """Whose language it is: iptables' matches are options, nft's never are."""
+    first = " ".join(words).strip().removeprefix("!").lstrip()
+    return backend.IPTABLES if first.startswith("-") else backend.NFTABLES
+
+
+def _condition(config: JsonObject, key: str, words: list[str], chosen: str) -> str:
+    """The condition in the backend's language, which itself has yet to understand it."""
+    if not "".join(words).strip():
+        return ""
+    if chosen == backend.IPTABLES:
+        return _options(config, key, words)
     from hostnet import nft
 
-    text = " ".join(config.strings(key)).strip()
-    first = text.removeprefix("!").lstrip()
-    if first.startswith("-"):
-        raise config.wrong(
-            key,
-            f'an nft expression such as ["ip daddr != 192.0.2.0/24"]: this is iptables\' syntax, '
-            f"for the iptables backend, {_LATER}",
-            UNSUPPORTED_FIELD,
-        )
     try:
-        return nft.words(text)
+        return nft.words(" ".join(words).strip())
     except ValueError as error:
         raise CniError(INVALID_CONFIG, f'key "{config.place(key)}": {error}') from None
+
+
+def _options(config: JsonObject, key: str, words: list[str]) -> str:
+    from hostnet.iptables import quote
+
+    if not all(word.isprintable() for word in words):
+        raise config.wrong(key, "iptables' options and their values, without control characters")
+    # As in the reference each string is one word, but for those that hold an option and its value.
+    found: list[str] = []
+    for word in words:
+        found += word.split() if word[:1] in ("-", "!") else filter(None, (word,))
+    return " ".join(quote(one) if {" ", '"', "\\"} & set(one) else one for one in found)
 
 
 def _mapping(item: JsonObject) -> Mapping:

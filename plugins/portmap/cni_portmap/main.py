@@ -22,9 +22,18 @@ def add(call: Call) -> Result:
     """Publish the ports; the previous result is handed on unchanged."""
     result, config = _previous(call), _config(call)
     if config.mappings:
-        from cni_portmap import publish
+        from wiring import backend
 
-        publish.add(call, config, result)
+        nl = backend.open_nftables(config.backend or backend.of_host())
+        if nl is not None:
+            from cni_portmap import publish
+
+            with nl:
+                publish.add(nl, call, config, result)
+        else:
+            from cni_portmap import by_iptables
+
+            by_iptables.add(call, config, result)
     return result
 
 
@@ -33,7 +42,8 @@ def delete(call: Call) -> None:
     from cni_portmap import withdraw
     from hostnet.nfowner import Owner
 
-    withdraw.remove(Owner(call.owner))
+    previous = call.prev_result.ips if call.prev_result is not None else ()
+    withdraw.remove(Owner(call.owner), [str(one.address.ip) for one in previous])
 
 
 def check(call: Call) -> None:
@@ -51,12 +61,12 @@ def gc(call: Call) -> None:
 
 
 def status(call: Call) -> None:
-    """Raise CniError(NOT_AVAILABLE) where nftables cannot be used or the config is wrong."""
+    """Raise CniError(NOT_AVAILABLE) where no rules can be laid down or the config is wrong."""
     try:
-        _config(call)
+        config = _config(call)
         from cni_portmap import availability
 
-        availability.require()
+        availability.require(config)
     except (CniError, OSError) as error:
         raise CniError(NOT_AVAILABLE, f"no port could be published: {error}") from error
 

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping as Dictionary
 
-    from cni.ip import Address
+    from cni.ip import Address, Network
     from cni.result import IPConfig, Result
     from cni_portmap.config import Config, Mapping
 
@@ -27,6 +27,15 @@ def container_addresses(result: Result, ifname: str) -> dict[int, Address]:
     for config in result.ips:
         if _is_containers(result, config, ifname):
             found.setdefault(config.address.version, config.address.ip)
+    return found
+
+
+def container_networks(result: Result, ifname: str) -> dict[int, Network]:
+    """By IP version, the subnet of the address that `container_addresses` gives."""
+    found: dict[int, Network] = {}
+    for config in result.ips:
+        if _is_containers(result, config, ifname):
+            found.setdefault(config.address.version, config.address.network)
     return found
 
 

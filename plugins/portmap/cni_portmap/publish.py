@@ -23,7 +23,6 @@ from cni_portmap.tables import (
     unpack,
 )
 from hostnet import route, sysctl
-from hostnet.netfilter import Netfilter
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.nfowner import Owner
 from hostnet.undo import Undo
@@ -37,13 +36,14 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_portmap.config import Config
     from cni_portmap.tables import Published
+    from hostnet.netfilter import Netfilter
 
 
-def add(call: Call, config: Config, result: Result) -> None:
-    """Publish the config's ports. Raises CniError, OSError."""
+def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
+    """Publish the config's ports by nftables. Raises CniError, OSError."""
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
-    with Netfilter.open() as nl, Undo() as undo:
+    with Undo() as undo:
         TABLE.ensure(nl)
         before = [unpack(values) for values in REGISTRY.records(nl, owner)]
         gated = any(one.flags & GATED for one in wanted)
@@ -57,7 +57,7 @@ def add(call: Call, config: Config, result: Result) -> None:
         if gated:
             _lay_conditions(owner, wanted, config.conditions)
             given = ownership.give(nl, owner, wanted)
-        _route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
+        route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
         served = [one for one in given if not one.flags & WAITING]
         flows.forget_older(nl, [one for one in served if one not in before])
 
@@ -104,11 +104,11 @@ def _lay_conditions(
         nft.run(f'add rule {where} accept comment "{GATE_RULES[1]}"')
 
 
-def _route_localhost(config: Config, published: Iterable[Published]) -> None:
+def route_localhost(config: Config, published: Iterable[Published]) -> None:
     """Let packets from 127.0.0.1 leave through the container's link, to be masqueraded there.
 
     Where a port answers on localhost at all. What comes from outside with such an address is
-    dropped in the chain `guard`. The switch stays, as with the reference: others may need it.
+    dropped by the backend's guard. The switch stays, as with the reference: others may need it.
     """
     for one in published:
         if localhost_link(config, one):

@@ -6,32 +6,72 @@ from __future__ import annotations
 
 from cni_portmap.tables import REGISTRY, unpack
 from hostnet import netfilter
+from hostnet.iptables_look import Here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from hostnet.netfilter import Netfilter
     from hostnet.nfowner import Owner
 
 
-def remove(owner: Owner) -> None:
-    """Take back all the owner's ports, whatever the config says today. Raises CniError, OSError."""
-    nl = netfilter.find()
-    if nl is not None:
-        with nl:
-            take_back(nl, owner)
+def remove(owner: Owner, addresses: Collection[str] = ()) -> None:
+    """Take back all the owner's ports, whatever the config says today, and whichever suite and
+    backend published them.
 
-
-def sweep(network: str, keep: Iterable[str]) -> None:
-    """Take back the ports of owners of this network that are not among `keep`.
-
-    Raises CniError, OSError.
+    addresses: the attachment's, where they are known: what the reference did by nftables says only
+    which container it is. Raises CniError, OSError.
     """
     nl = netfilter.find()
-    if nl is not None:
-        with nl:
+    try:
+        if nl is not None:
+            take_back(nl, owner)
+        here = Here(nl)
+        if here.any("nat"):
+            _remove_by_iptables(nl, here, owner)
+        if nl is not None and _has_reference(here):
+            from cni_portmap import reference
+
+            reference.remove(nl, owner.name.split("/")[1], addresses)
+    finally:
+        if nl is not None:
+            nl.close()
+
+
+def _remove_by_iptables(nl: Netfilter | None, here: Here, owner: Owner) -> None:
+    from wiring import xtables
+
+    network, container, _ = owner.name.split("/")
+    places = here.settled("nat", xtables.chain(network, container, "DN-"))
+    if places:
+        from cni_portmap import by_iptables
+
+        by_iptables.remove(nl, places, owner.name)
+
+
+def _has_reference(here: Here) -> bool:
+    return not here.tables.isdisjoint((("ip", "cni_hostport"), ("ip6", "cni_hostport")))
+
+
+def sweep(network: str, keep: Collection[str]) -> None:
+    """Take back the ports of owners of this network that are not among `keep`.
+
+    What the reference's nftables backend left names no network, and stays. Raises CniError,
+    OSError.
+    """
+    nl = netfilter.find()
+    try:
+        if nl is not None:
             take_back(nl, *REGISTRY.strangers(nl, network, keep))
+        here = Here(nl)
+        if here.any("nat"):
+            from cni_portmap import by_iptables
+
+            by_iptables.remove_strangers(nl, here, network, keep)
+    finally:
+        if nl is not None:
+            nl.close()
 
 
 def take_back(nl: Netfilter, *owners: Owner) -> None:
