@@ -7,7 +7,7 @@ import sys
 
 from cni.call import Call
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
-from cni_vxlan import delegate, layout, watchstate
+from cni_vxlan import ipam_call, layout, watchstate
 from cni_vxlan import overlay as overlays
 from cni_vxlan.peers import Etcd as EtcdPeers
 from cni_vxlan.peers import Static
@@ -219,10 +219,10 @@ def _free_addresses(network: NetworkConfigList, plugin: PluginConf, node: str) -
     from cni_etcd_ipam import book
     from cni_etcd_ipam.config import read_settings
 
-    call = delegate.with_connection(
+    call = ipam_call.with_connection(
         Call("GC", network.name, network.version, plugin.config, b"", {})
     )
-    if call.config.object("ipam").string("type") != delegate.ETCD_IPAM:
+    if call.config.object("ipam").string("type") != ipam_call.ETCD_IPAM:
         return 0
     settings = read_settings(call)
     pages = book.Book(settings.prefix, network.name, node)

@@ -12,7 +12,7 @@ import sys
 from cni.errors import CniError
 from cni.execute import find
 from cni.jsonvalue import JsonObject, parse_object
-from cni_vxlan import delegate, overlay
+from cni_vxlan import ipam_call, overlay
 from cnitool import known
 from cnitool.addresses import check_ranges
 from cnitool.schema import ANY, STRING, Finding, check
@@ -148,7 +148,7 @@ def _overlay(plugin: JsonObject) -> Iterator[Finding]:
     try:
         overlay.read(plugin, "validated")
         if _gets_its_ranges(plugin):
-            delegate.refuse_ranges(plugin)
+            ipam_call.refuse_ranges(plugin)
     except CniError as error:
         yield Finding("", error.msg)
 

@@ -10,7 +10,7 @@ import pytest
 
 from cni.call import Call, read_call
 from cni.errors import INVALID_CONFIG, CniError
-from cni_vxlan import delegate, peers
+from cni_vxlan import ipam_call, peers
 from cni_vxlan.config import Config, Lenient, lenient, read
 from tests.kit.versions import each_version
 
@@ -431,7 +431,7 @@ def test_lenient_reads_what_it_can() -> None:
 
 
 def seen(made: Call) -> dict[str, Any]:
-    """The delegate's `ipam`, which must be the same in the decoded config and on stdin."""
+    """The IPAM plugin's `ipam`, which must be the same in the decoded config and on stdin."""
     document: dict[str, Any] = json.loads(made.stdin)
     assert document == made.config.raw
     found: dict[str, Any] = document["ipam"]
@@ -442,7 +442,7 @@ def test_ranges_are_filled_in() -> None:
     subnets = (ip_network("10.244.1.0/24"), ip_network("fd00:1:0:1::/64"))
     keys = {**L3, "IPAM": {"dataDir": "/tmp/x", "routes": [{"dst": "0.0.0.0/0"}]}}
     del keys["ipam"]
-    made = delegate.with_subnets(call(keys), subnets)
+    made = ipam_call.with_subnets(call(keys), subnets)
     assert seen(made) == {
         "type": "host-local",
         "dataDir": "/tmp/x",
@@ -451,19 +451,19 @@ def test_ranges_are_filled_in() -> None:
     }
     assert "IPAM" not in made.config.raw
     assert made.config.raw["vni"] == 42
-    assert "ranges" not in seen(delegate.with_subnets(call(keys)))
+    assert "ranges" not in seen(ipam_call.with_subnets(call(keys)))
 
 
 def test_etcd_ipam_takes_the_connection_of_the_peers() -> None:
     engine = {**ETCD, "user": "u", "password": "p", "ca": "/ca.pem", "prefix": "/x"}
     keys = {**L2, "mode": "l2", "peers": engine}
     own = {"type": "etcd-ipam", "subnet": "10.1.0.0/16"}
-    assert seen(delegate.with_connection(call({**keys, "ipam": own}))) == {
+    assert seen(ipam_call.with_connection(call({**keys, "ipam": own}))) == {
         **own,
         **{key: value for key, value in engine.items() if key != "type"},
     }
     other = {**own, "Endpoints": ["http://192.0.2.8:2379"], "user": "v", "password": "q"}
-    assert seen(delegate.with_connection(call({**keys, "ipam": other}))) == {
+    assert seen(ipam_call.with_connection(call({**keys, "ipam": other}))) == {
         **other,
         "prefix": "/x",
         "node": "node1",
@@ -473,12 +473,12 @@ def test_etcd_ipam_takes_the_connection_of_the_peers() -> None:
 def test_other_ipam_plugins_see_the_caller_as_it_came() -> None:
     for keys in (L2, {**L2, "peers": ETCD}, {**L2, "ipam": {"type": "etcd-ipam"}}):
         made = call(keys)
-        assert delegate.with_connection(made) is made
+        assert ipam_call.with_connection(made) is made
 
 
 def test_a_delete_is_derived_under_any_config() -> None:
-    assert seen(delegate.lenient(call(L3)))["type"] == "host-local"
-    assert "ranges" not in seen(delegate.lenient(call(L3)))
+    assert seen(ipam_call.lenient(call(L3)))["type"] == "host-local"
+    assert "ranges" not in seen(ipam_call.lenient(call(L3)))
     for keys in (L2, {**L2, "peers": 5}, {"ipam": 5}, {"mode": 5}):
         made = call(keys)
-        assert delegate.lenient(made) is made
+        assert ipam_call.lenient(made) is made

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cni.errors import CniError
 from cni.record import record
-from cni_vxlan import delegate, identity, overlay
+from cni_vxlan import identity, ipam_call, overlay
 from wiring import bridged
 
 TYPE_CHECKING = False
@@ -50,18 +50,18 @@ def read(call: Call) -> Config:
     found = overlay.read(call.config, call.network)
     routed = found.mode == "l3"
     if routed:
-        delegate.refuse_ranges(call.config)
+        ipam_call.refuse_ranges(call.config)
         if not call.config.boolean("isGateway", True):
             raise call.config.wrong(
                 "isGateway", 'true in mode "l3", where containers reach other hosts by their bridge'
             )
-    filled = delegate.with_subnets(call) if routed else delegate.with_connection(call)
+    filled = ipam_call.with_subnets(call) if routed else ipam_call.with_connection(call)
     wanted = bridged.read(filled, found.bridge, is_gateway=routed)
     return Config(found, wanted, call.config.has("ipMasq"))
 
 
 def lenient(call: Call) -> Lenient:
-    """What can be read. The IPAM plugin is that of the filled-in call (`delegate.lenient`)."""
+    """What can be read. The IPAM plugin is that of the filled-in call (`ipam_call.lenient`)."""
     vni = port = 0
     try:
         vni = call.config.integer("vni", 0, 1, 2**24 - 1)
@@ -69,5 +69,5 @@ def lenient(call: Call) -> Lenient:
     except CniError:
         pass
     default = identity.bridge_name(vni) if vni else ""
-    bridge, ipam = bridged.lenient(delegate.lenient(call), default)
+    bridge, ipam = bridged.lenient(ipam_call.lenient(call), default)
     return Lenient(vni, port or overlay.PORT, bridge, ipam)

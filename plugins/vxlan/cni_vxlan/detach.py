@@ -7,7 +7,7 @@ become invalid since the ADD.
 from __future__ import annotations
 
 from cni import ipam
-from cni_vxlan import delegate, segment
+from cni_vxlan import ipam_call, segment
 from cni_vxlan.config import lenient
 from hostnet.netlink import Netlink
 from wiring import detach
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def delete(call: Call) -> None:
     """Remove whatever the attachment has; missing things are no error."""
-    take_back(delegate.lenient(call), lenient(call).ipam)
+    take_back(ipam_call.lenient(call), lenient(call).ipam)
 
 
 def take_back(derived: Call, ipam_plugin: str) -> None:
@@ -38,7 +38,7 @@ def take_back(derived: Call, ipam_plugin: str) -> None:
 
 def gc(call: Call) -> None:
     """Remove what attachments of this network have that are not valid any more."""
-    derived, known = delegate.lenient(call), lenient(call)
+    derived, known = ipam_call.lenient(call), lenient(call)
     steps = Steps()
     steps.run(detach.gc, derived, known.bridge, "")
     steps.run(_leave, derived)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cni.errors import INVALID_CONFIG, CniError
 from cni.record import record, replace
 from cni.result import Route
-from cni_vxlan import delegate, identity, subnet_env
+from cni_vxlan import identity, ipam_call, subnet_env
 from hostnet import link
 
 TYPE_CHECKING = False
@@ -37,8 +37,8 @@ def of(call: Call, config: Config, mtu: int, subnets: tuple[Network, ...]) -> Te
     pools = config.overlay.pools
     bridged = replace(config.bridged, mtu=mtu, inside=pools, routes=tuple(map(Route, pools)))
     if config.overlay.mode == "l3":
-        return Terms(delegate.with_subnets(call, subnets), bridged)
-    derived = delegate.with_connection(call)
+        return Terms(ipam_call.with_subnets(call, subnets), bridged)
+    derived = ipam_call.with_connection(call)
     return Terms(derived, replace(bridged, bridge_mac=_gateway_mac(derived, config)))
 
 
@@ -53,7 +53,7 @@ def of_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Ter
         routes=tuple(map(Route, env.networks)),
         ip_masq=config.bridged.ip_masq if config.says_masquerade else not env.masquerades,
     )
-    return Terms(delegate.with_subnets(call, env.subnets), bridged)
+    return Terms(ipam_call.with_subnets(call, env.subnets), bridged)
 
 
 def _flannel_mtu(nl: Netlink, config: Config, said: int) -> int:
@@ -76,7 +76,7 @@ def _gateway_mac(derived: Call, config: Config) -> str:
     """The bridge's MAC where it is the gateway of a segment; empty where any will do."""
     if not config.bridged.is_gateway:
         return ""
-    if config.bridged.ipam not in (delegate.HOST_LOCAL, delegate.ETCD_IPAM):
+    if config.bridged.ipam not in (ipam_call.HOST_LOCAL, ipam_call.ETCD_IPAM):
         return ""
     from cni import range_config
 
