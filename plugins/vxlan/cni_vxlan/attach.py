@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import detach, identity, segment, stand, terms
+from cni_vxlan import complete, detach, identity, segment, stand
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -22,9 +22,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
     from cni.result import Result
+    from cni_vxlan.complete import Completed
     from cni_vxlan.config import Config
     from cni_vxlan.stand import Standing
-    from cni_vxlan.terms import Terms
 
 _INNER = 2
 """Where the container's interface stands in the result: bridge, host veth, container, …"""
@@ -41,13 +41,13 @@ def add(call: Call) -> Result:
         if isinstance(config.overlay.peers, Flannel):
             return _add_to_flannel(nl, call, config, config.overlay.peers, undo)
         # What cannot be read is refused now. The MTU is not known yet, and decides nothing here.
-        plain = terms.of(call, config, 0, ())
+        plain = complete.for_overlay(call, config, 0, ())
         standing = stand.make(nl, config.overlay, plain.bridged, undo)
         subnets = standing.stance.wanted.subnets
-        agreed = terms.of(call, config, standing.device.mtu, subnets)
-        result = _attach(agreed, undo)
+        completed = complete.for_overlay(call, config, standing.device.mtu, subnets)
+        result = _attach(completed, undo)
         if config.overlay.mode == "l2":
-            standing = _look_again(nl, config, agreed, standing, undo)
+            standing = _look_again(nl, config, completed, standing, undo)
         if config.overlay.peers.engine == "evpn":
             _introduce(nl, call, standing, result)
         made = standing.device
@@ -60,20 +60,20 @@ def _add_to_flannel(
     nl: Netlink, call: Call, config: Config, flannel: Flannel, undo: Undo
 ) -> Result:
     """flanneld makes the device and tells it the peers."""
-    agreed = terms.of_flannel(nl, call, config, flannel)
+    completed = complete.for_flannel(nl, call, config, flannel)
     with NamespaceLock():
-        segment.ensure(nl, call.network, agreed.bridged, undo)
-    return attach.add(agreed.call, agreed.bridged)
+        segment.ensure(nl, call.network, completed.bridged, undo)
+    return attach.add(completed.call, completed.bridged)
 
 
-def _attach(agreed: Terms, undo: Undo) -> Result:
-    result = attach.add(agreed.call, agreed.bridged)
-    undo.push(detach.take_back, agreed.call.as_delete(), agreed.bridged.ipam)
+def _attach(completed: Completed, undo: Undo) -> Result:
+    result = attach.add(completed.call, completed.bridged)
+    undo.push(detach.take_back, completed.call.as_delete(), completed.bridged.ipam)
     return result
 
 
 def _look_again(
-    nl: Netlink, config: Config, agreed: Terms, before: Standing, undo: Undo
+    nl: Netlink, config: Config, completed: Completed, before: Standing, undo: Undo
 ) -> Standing:
     """A segment as it is now that the container is on its bridge, made anew if it had gone."""
     network, overlay = config.overlay.network, config.overlay
@@ -85,7 +85,7 @@ def _look_again(
         made = link.find(nl, overlay.device)
     if made is not None and made.index == before.device.index and made.master == on.index:
         return before
-    return stand.make(nl, overlay, agreed.bridged, undo)
+    return stand.make(nl, overlay, completed.bridged, undo)
 
 
 def _introduce(nl: Netlink, call: Call, standing: Standing, result: Result) -> None:

@@ -7,7 +7,7 @@ container. STATUS tells whether the peers are up to date.
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_vxlan import device, engines, segment, terms
+from cni_vxlan import complete, device, engines, segment
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link, vtepguard
@@ -31,8 +31,8 @@ def check(call: Call) -> None:
     config = read(call)
     with Netlink() as nl:
         if isinstance(config.overlay.peers, Flannel):
-            agreed = terms.of_flannel(nl, call, config, config.overlay.peers)
-            checks.check(agreed.call, agreed.bridged)
+            completed = complete.for_flannel(nl, call, config, config.overlay.peers)
+            checks.check(completed.call, completed.bridged)
             return
         found = device.look(nl, config.overlay)
         if found is None:
@@ -42,8 +42,8 @@ def check(call: Call) -> None:
             )
         stance = engines.take(nl, config.overlay, found, may_join=False)
         mtu = min(stance.wanted.mtu, found[0].mtu)
-        agreed = terms.of(call, config, mtu, stance.wanted.subnets)
-        problems = checks.problems(agreed.call, agreed.bridged)
+        completed = complete.for_overlay(call, config, mtu, stance.wanted.subnets)
+        problems = checks.problems(completed.call, completed.bridged)
         problems += _overlay_problems(nl, call, stance, found[0])
     checks.require_none(problems)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import LIMITED, NO_ADDRESS, CniError
 from cni.record import replace
-from cni_vxlan import device, engines, identity, layout, segment, terms
+from cni_vxlan import complete, device, engines, identity, layout, segment
 from cni_vxlan.config import read
 from cni_vxlan.peers import Etcd, Flannel
 from hostnet import link
@@ -15,9 +15,9 @@ from wiring import status as availability
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni_vxlan.complete import Completed
     from cni_vxlan.config import Config
     from cni_vxlan.engines import Stance
-    from cni_vxlan.terms import Terms
 
 
 def status(call: Call) -> None:
@@ -29,20 +29,20 @@ def status(call: Call) -> None:
     with Netlink() as nl:
         try:
             config = read(call)
-            agreed = _agreed(nl, call, config)
+            completed = _completed(nl, call, config)
         except (CniError, OSError) as error:
             raise availability.unavailable(error) from error
-        availability.status(agreed.call, agreed.bridged)
+        availability.status(completed.call, completed.bridged)
         if isinstance(config.overlay.peers, Etcd):
             _require_watcher(nl, config)
 
 
-def _agreed(nl: Netlink, call: Call, config: Config) -> Terms:
+def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     """What an attachment would get. Raises CniError or OSError where it would get nothing."""
     overlay = config.overlay
     segment.find(nl, overlay.network, overlay.bridge)
     if isinstance(overlay.peers, Flannel):
-        return terms.of_flannel(nl, call, config, overlay.peers)
+        return complete.for_flannel(nl, call, config, overlay.peers)
     found = device.look(nl, overlay)
     stance = engines.take(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
@@ -50,11 +50,11 @@ def _agreed(nl: Netlink, call: Call, config: Config) -> Terms:
         device.can_stay(nl, stance.wanted, found[0])
     elif isinstance(overlay.peers, Etcd):
         _require_place(stance, overlay.peers)
-    agreed = terms.of(call, config, stance.wanted.mtu, stance.wanted.subnets)
+    completed = complete.for_overlay(call, config, stance.wanted.mtu, stance.wanted.subnets)
     if overlay.mode == "l3" and not stance.wanted.subnets:
         # Nobody knows the ranges before the first ADD.
-        return replace(agreed, bridged=replace(agreed.bridged, ipam=""))
-    return agreed
+        return replace(completed, bridged=replace(completed.bridged, ipam=""))
+    return completed
 
 
 def _require_place(stance: Stance, etcd: Etcd) -> None:

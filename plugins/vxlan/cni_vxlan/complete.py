@@ -1,6 +1,7 @@
-"""What an attachment gets from its overlay: the bridge's side of the config, completed.
+"""The config completed by what only this host knows: MTU, subnets, MACs, what flanneld has written.
 
-ADD, CHECK and STATUS complete it alike, from what the overlay is on this host.
+ADD, CHECK and STATUS complete it alike and hand it to `wiring`, where a container is put on its
+bridge, checked, and so on.
 """
 
 from __future__ import annotations
@@ -22,28 +23,31 @@ if TYPE_CHECKING:
 
 
 @record
-class Terms:
-    """call: as the IPAM plugin sees it. bridged: what the bridge and the container get."""
+class Completed:
+    """What `wiring`'s verbs take.
+
+    call: as the IPAM plugin sees it. bridged: what the bridge and the container get.
+    """
 
     call: Call
     bridged: Bridged
 
 
-def of(call: Call, config: Config, mtu: int, subnets: tuple[Network, ...]) -> Terms:
-    """The terms on a device of this MTU; subnets: this host's, in mode l3.
+def for_overlay(call: Call, config: Config, mtu: int, subnets: tuple[Network, ...]) -> Completed:
+    """Completed for a device of this MTU. subnets: this host's, in mode l3.
 
     Raises CniError(INVALID_CONFIG) where the gateway of a segment cannot be read.
     """
     pools = config.overlay.pools
     bridged = replace(config.bridged, mtu=mtu, inside=pools, routes=tuple(map(Route, pools)))
     if config.overlay.mode == "l3":
-        return Terms(ipam_call.with_subnets(call, subnets), bridged)
+        return Completed(ipam_call.with_subnets(call, subnets), bridged)
     derived = ipam_call.with_connection(call)
-    return Terms(derived, replace(bridged, bridge_mac=_gateway_mac(derived, config)))
+    return Completed(derived, replace(bridged, bridge_mac=_gateway_mac(derived, config)))
 
 
-def of_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Terms:
-    """The terms that flanneld's file says. Raises CniError."""
+def for_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Completed:
+    """Completed by what flanneld's file says. Raises CniError."""
     env = subnet_env.read(flannel.subnet_file)
     mtu = _flannel_mtu(nl, config, env.mtu)
     bridged = replace(
@@ -53,7 +57,7 @@ def of_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Ter
         routes=tuple(map(Route, env.networks)),
         ip_masq=config.bridged.ip_masq if config.says_masquerade else not env.masquerades,
     )
-    return Terms(ipam_call.with_subnets(call, env.subnets), bridged)
+    return Completed(ipam_call.with_subnets(call, env.subnets), bridged)
 
 
 def _flannel_mtu(nl: Netlink, config: Config, said: int) -> int:
