@@ -13,7 +13,7 @@ from ipaddress import ip_interface
 
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
-from cni_vxlan import identity, occupant
+from cni_vxlan import identity, port_holder
 from hostnet import address, link, netfilter, offload, sysctl, vtepguard, vxlan
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import NetlinkError
@@ -134,7 +134,7 @@ def bring_up(nl: Netlink, wanted: Wanted, found: Link) -> None:
         if error.errno != errno.EADDRINUSE:
             raise
         port = wanted.overlay.port
-        raise port_taken(port, occupant.anybody(nl, port, found.name)) from error
+        raise port_taken(port, port_holder.anybody(nl, port, found.name)) from error
 
 
 def port_taken(port: int, holder: str) -> CniError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record, replace
 from cni_vxlan import device as devices
-from cni_vxlan import identity, layout, occupant, site
+from cni_vxlan import identity, layout, port_holder, site
 from cni_vxlan.device import Wanted
 from cni_vxlan.peers import Etcd, Evpn, Multicast, Static
 from cni_vxlan.reconcile import Peer
@@ -73,7 +73,7 @@ def _mac(overlay: Overlay, node: str, place: Site) -> str:
 
 def _require_port(nl: Netlink, overlay: Overlay) -> None:
     """Refuse a port that a process has before anything is made. Raises CniError(IN_THE_WAY)."""
-    holder = occupant.process(nl, overlay.port)
+    holder = port_holder.process(nl, overlay.port)
     if holder:
         raise devices.port_taken(overlay.port, holder)
 

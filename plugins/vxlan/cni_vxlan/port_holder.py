@@ -1,4 +1,4 @@
-"""Who has a UDP port: for the error that says so. Asked only when something went wrong."""
+"""Who has a UDP port: asked before a device is made, and when one cannot come up."""
 
 from __future__ import annotations
 
