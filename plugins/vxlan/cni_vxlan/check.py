@@ -69,11 +69,11 @@ def _overlay_problems(nl: Netlink, call: Call, stance: Stance, found: Link) -> I
 
 
 def _guard_problems(stance: Stance) -> list[str]:
-    overlay, underlay = stance.wanted.overlay, stance.wanted.site.arrives_by
+    overlay, iifname = stance.wanted.overlay, stance.wanted.underlay.arrives_by
     with Netfilter.open() as nl:
         if stance.known:
             peers = [peer.address for peer in stance.peers or ()] if stance.closed else None
-            return vtepguard.problems(nl, overlay.port, overlay.vni, peers=peers, underlay=underlay)
+            return vtepguard.problems(nl, overlay.port, overlay.vni, peers=peers, underlay=iifname)
         return _unguarded(nl, overlay)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cni.ip import Address, Interface, Network
     from cni_vxlan.overlay import Overlay
-    from cni_vxlan.site import Site
+    from cni_vxlan.underlay import Underlay
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.undo import Undo
@@ -42,7 +42,7 @@ class Wanted:
     """
 
     overlay: Overlay
-    site: Site
+    underlay: Underlay
     mac: str
     mtu: int
     group: Address | None = None
@@ -172,8 +172,8 @@ def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     if not found.up:
         yield f"device {name} is down"
     local = vxlan.Vxlan(found).local
-    if local != wanted.site.local:
-        yield f"device {name} sends from {local}, expected {wanted.site.local}"
+    if local != wanted.underlay.local:
+        yield f"device {name} sends from {local}, expected {wanted.underlay.local}"
     if found.mtu != wanted.mtu:
         yield f"device {name} has the MTU {found.mtu}, expected {wanted.mtu}"
     if found.mac != wanted.mac:
@@ -189,20 +189,20 @@ def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
 def _fixed(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     """What differs and cannot change in place, in words that follow the device's name."""
     settings = vxlan.Vxlan(found)
-    overlay, site = wanted.overlay, wanted.site
+    overlay, underlay = wanted.overlay, wanted.underlay
     mark = identity.read_alias(found.alias)
     subnets = mark.subnets if mark is not None else ()
     for what, is_so, expected in (
         ("the VNI", settings.vni, overlay.vni),
         ("the UDP port", settings.port, overlay.port),
         ("the group", settings.group, wanted.group),
-        ("an underlay of IPv", settings.version, site.local.version),
+        ("an underlay of IPv", settings.version, underlay.local.version),
         ("learning", settings.learning, wanted.learning),
     ):
         if is_so != expected:
             yield f"has {what} {is_so}, expected {expected}"
-    if settings.underlay != site.underlay.index:
-        yield f"runs over {_named(nl, settings.underlay)}, expected {site.underlay.name}"
+    if settings.underlay != underlay.link.index:
+        yield f"runs over {_named(nl, settings.underlay)}, expected {underlay.link.name}"
     if subnets != wanted.subnets:
         yield f"stands for {_listed(subnets)}, expected {_listed(wanted.subnets)}"
 
@@ -224,8 +224,8 @@ def adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
     The MAC follows the VTEP's address with static peers only: elsewhere another MAC means another
     host. Raises NetlinkError.
     """
-    if vxlan.Vxlan(found).local != wanted.site.local:
-        vxlan.set_local(nl, found.index, wanted.site.local)
+    if vxlan.Vxlan(found).local != wanted.underlay.local:
+        vxlan.set_local(nl, found.index, wanted.underlay.local)
     moves = wanted.overlay.peers.engine == "static" and found.mac != wanted.mac
     mac = wanted.mac if moves else ""
     mtu = wanted.mtu if found.mtu != wanted.mtu else 0
@@ -241,14 +241,14 @@ def adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
 
 
 def _create(nl: Netlink, wanted: Wanted) -> Link:
-    overlay, site = wanted.overlay, wanted.site
+    overlay, underlay = wanted.overlay, wanted.underlay
     try:
         made = vxlan.create(
             nl,
             overlay.device,
             overlay.vni,
-            underlay=site.underlay.index,
-            local=site.local,
+            underlay=underlay.link.index,
+            local=underlay.local,
             group=wanted.group,
             port=overlay.port,
             learning=wanted.learning,
@@ -261,7 +261,7 @@ def _create(nl: Netlink, wanted: Wanted) -> Link:
         if error.errno != errno.EEXIST:
             _remove_half_made(nl, wanted)
             raise
-        other = vxlan.find(nl, overlay.vni, overlay.port, site.local.version)
+        other = vxlan.find(nl, overlay.vni, overlay.port, underlay.local.version)
         if other is None:
             raise
         raise CniError(

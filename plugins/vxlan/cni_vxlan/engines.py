@@ -10,7 +10,8 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record, replace
 from cni_vxlan import device as devices
-from cni_vxlan import identity, layout, port_holder, site
+from cni_vxlan import identity, layout, port_holder
+from cni_vxlan import underlay as underlays
 from cni_vxlan.device import Wanted
 from cni_vxlan.peers import Etcd, Evpn, Multicast, Static
 from cni_vxlan.reconcile import Peer
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni_vxlan.identity import Alias
     from cni_vxlan.overlay import Overlay
-    from cni_vxlan.site import Site
+    from cni_vxlan.underlay import Underlay
     from hostnet.link import Link
     from hostnet.netlink import Netlink
 
@@ -50,13 +51,13 @@ def take(
     the underlay or etcd is down, IN_THE_WAY, NO_ADDRESS where etcd has no subnet left.
     """
     device = found[0] if found is not None else None
-    place = site.find(nl, overlay, device)
-    mtu = site.mtu(overlay, place)
+    underlay = underlays.find(nl, overlay, device)
+    mtu = underlays.mtu(overlay, underlay)
     if device is None:
         _require_port(nl, overlay)
     # In a segment nobody computes the MAC: what the device was made with is right.
-    mac = device.mac if device is not None else _mac(overlay, str(place.local), place)
-    plain = Wanted(overlay, place, mac, mtu)
+    mac = device.mac if device is not None else _mac(overlay, str(underlay.local), underlay)
+    plain = Wanted(overlay, underlay, mac, mtu)
     if isinstance(overlay.peers, Static):
         return _static(plain, overlay.peers)
     if isinstance(overlay.peers, Etcd):
@@ -67,8 +68,8 @@ def take(
     return Stance(plain, None, closed=False)
 
 
-def _mac(overlay: Overlay, node: str, place: Site) -> str:
-    return identity.vtep_mac(node, overlay.vni, place.local.version)
+def _mac(overlay: Overlay, node: str, underlay: Underlay) -> str:
+    return identity.vtep_mac(node, overlay.vni, underlay.local.version)
 
 
 def _require_port(nl: Netlink, overlay: Overlay) -> None:
@@ -79,15 +80,16 @@ def _require_port(nl: Netlink, overlay: Overlay) -> None:
 
 
 def _static(plain: Wanted, static: Static) -> Stance:
-    overlay, place = plain.overlay, plain.site
-    own = site.own_node(static, place)
+    overlay, underlay = plain.overlay, plain.underlay
+    own = underlays.own_node(static, underlay)
     others = [node for node in static.nodes if node is not own]
     if overlay.mode == "l2":
         peers = tuple(Peer(node.address) for node in others)
         return Stance(replace(plain, learning=True), peers, closed=True)
-    wanted = replace(plain, mac=_mac(overlay, str(own.address), place), subnets=own.subnets)
+    wanted = replace(plain, mac=_mac(overlay, str(own.address), underlay), subnets=own.subnets)
     peers = tuple(
-        Peer(node.address, _mac(overlay, str(node.address), place), node.subnets) for node in others
+        Peer(node.address, _mac(overlay, str(node.address), underlay), node.subnets)
+        for node in others
     )
     return Stance(wanted, peers, closed=True)
 
@@ -100,10 +102,10 @@ def _etcd(
     *,
     may_join: bool,
 ) -> Stance:
-    overlay, place = plain.overlay, plain.site
-    mac = _mac(overlay, etcd.settings.node, place)
+    overlay, underlay = plain.overlay, plain.underlay
+    mac = _mac(overlay, etcd.settings.node, underlay)
     wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
-    cluster = layout.cluster(overlay, place.local.version)
+    cluster = layout.cluster(overlay, underlay.local.version)
     if found is not None:
         device, mark = found
         wanted = replace(wanted, subnets=mark.subnets)
@@ -119,7 +121,7 @@ def _etcd(
 
     with etcd.settings.session() as connection:
         registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
-        own = registry.join(etcd.settings.node, place.local, mac)
+        own = registry.join(etcd.settings.node, underlay.local, mac)
         nodes, _, _ = registry.nodes()
     peers = tuple(
         Peer(one.address, one.mac if overlay.mode == "l3" else "", one.subnets)

@@ -78,8 +78,8 @@ class Place:
             of, local = self.device, vxlan.Vxlan(self.device).local
             seen += [of.index, of.up, of.mac, of.mtu, of.master, local]
         if self.stance is not None:
-            site = self.stance.wanted.site
-            seen += [site.underlay.index, site.underlay.mtu, site.arrives_by, site.local]
+            underlay = self.stance.wanted.underlay
+            seen += [underlay.link.index, underlay.link.mtu, underlay.arrives_by, underlay.local]
         return seen
 
 
@@ -281,7 +281,7 @@ class Keeper:
                 self.overlay.port,
                 self.overlay.vni,
                 peers=[peer.address for peer in peers],
-                underlay=stance.wanted.site.arrives_by,
+                underlay=stance.wanted.underlay.arrives_by,
                 thorough=thorough,
             )
 

@@ -82,7 +82,7 @@ def guard(stance: Stance) -> None:
             wanted.overlay.port,
             wanted.overlay.vni,
             peers=peers,
-            underlay=wanted.site.arrives_by,
+            underlay=wanted.underlay.arrives_by,
         )
 
 

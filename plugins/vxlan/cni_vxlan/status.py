@@ -62,7 +62,7 @@ def _require_place(stance: Stance, etcd: Etcd) -> None:
     from cni_vxlan.registry import Registry
 
     overlay = stance.wanted.overlay
-    cluster = layout.cluster(overlay, stance.wanted.site.local.version)
+    cluster = layout.cluster(overlay, stance.wanted.underlay.local.version)
     with etcd.settings.session() as connection:
         registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
         nodes, _, _ = registry.nodes()

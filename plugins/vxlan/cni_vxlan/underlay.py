@@ -1,4 +1,4 @@
-"""Where an overlay stands on this host: the device it runs over, and the VTEP's address there.
+"""The underlay on this host: the device that an overlay runs over, and the VTEP's address there.
 
 With static peers this host is the one of the list whose address it has. Otherwise the underlay is
 the device of the default route, or the one that the config names, and the VTEP has its first
@@ -32,24 +32,25 @@ _LOOPBACK = 1  # the index of `lo` in every network namespace: LOOPBACK_IFINDEX,
 
 
 @record
-class Site:
-    """underlay: the device below, up. local: the VTEP's address on it.
+class Underlay:
+    """link: the device, up. local: the VTEP's address.
 
-    arrives_by: the device that packets to the VTEP bear: the underlay, or the VRF it is in.
+    arrives_by: the name that packets to the VTEP come in under (`iifname` of nftables): the
+    device's, or that of the VRF it is in.
     """
 
-    underlay: Link
+    link: Link
     local: Address
     arrives_by: str
 
     @property
     def room(self) -> int:
         """The largest MTU of the overlay."""
-        return self.underlay.mtu - vxlan.overhead(self.local.version)
+        return self.link.mtu - vxlan.overhead(self.local.version)
 
 
-def find(nl: Netlink, overlay: Overlay, device: Link | None) -> Site:
-    """The overlay's place on the host of `nl`.
+def find(nl: Netlink, overlay: Overlay, device: Link | None) -> Underlay:
+    """The overlay's underlay on the host of `nl`.
 
     device: the overlay's own where there is one: the address it uses stays while the host has it.
     Raises CniError: INVALID_CONFIG where the config does not fit this host, TRY_AGAIN_LATER where
@@ -72,19 +73,19 @@ def find(nl: Netlink, overlay: Overlay, device: Link | None) -> Site:
             f'key "underlay": {below.name} is down, expected up: ip link set {below.name} up',
         )
     vrf = link.by_index(nl, below.master).name if below.port_kind == "vrf" else ""
-    return Site(below, local, vrf or below.name)
+    return Underlay(below, local, vrf or below.name)
 
 
-def own_node(static: Static, site: Site) -> Node:
+def own_node(static: Static, underlay: Underlay) -> Node:
     """This host in the list."""
-    return next(node for node in static.nodes if node.address == site.local)
+    return next(node for node in static.nodes if node.address == underlay.local)
 
 
-def mtu(overlay: Overlay, site: Site) -> int:
+def mtu(overlay: Overlay, underlay: Underlay) -> int:
     """The overlay's MTU. Raises CniError(INVALID_CONFIG) for one that does not fit the underlay."""
-    room = site.room
-    reason = f"{site.underlay.name} has {site.underlay.mtu}, and VXLAN over IPv{site.local.version}"
-    reason += f" takes {vxlan.overhead(site.local.version)}"
+    room, below, version = underlay.room, underlay.link, underlay.local.version
+    taken = vxlan.overhead(version)
+    reason = f"{below.name} has {below.mtu}, and VXLAN over IPv{version} takes {taken}"
     if overlay.mtu > room:
         raise CniError(
             INVALID_CONFIG, f'key "mtu": found {overlay.mtu}, expected at most {room}: {reason}'
