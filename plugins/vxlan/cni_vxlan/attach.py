@@ -43,7 +43,7 @@ def add(call: Call) -> Result:
         # What cannot be read is refused now. The MTU is not known yet, and decides nothing here.
         plain = complete.for_overlay(call, config, 0, ())
         standing = stand.make(nl, config.overlay, plain.bridged, undo)
-        subnets = standing.stance.wanted.subnets
+        subnets = standing.plan.wanted.subnets
         completed = complete.for_overlay(call, config, standing.device.mtu, subnets)
         result = _attach(completed, undo)
         if config.overlay.mode == "l2":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni.call import Call
-    from cni_vxlan.engines import Stance
+    from cni_vxlan.engines import Plan
     from cni_vxlan.overlay import Overlay
     from hostnet.link import Link
 
@@ -40,18 +40,18 @@ def check(call: Call) -> None:
                 CHECK_FAILED,
                 f"device {config.overlay.device} does not exist: no other host can be reached",
             )
-        stance = engines.take(nl, config.overlay, found, may_join=False)
-        mtu = min(stance.wanted.mtu, found[0].mtu)
-        completed = complete.for_overlay(call, config, mtu, stance.wanted.subnets)
+        plan = engines.plan(nl, config.overlay, found, may_join=False)
+        mtu = min(plan.wanted.mtu, found[0].mtu)
+        completed = complete.for_overlay(call, config, mtu, plan.wanted.subnets)
         problems = checks.problems(completed.call, completed.bridged)
-        problems += _overlay_problems(nl, call, stance, found[0])
+        problems += _overlay_problems(nl, call, plan, found[0])
     checks.require_none(problems)
 
 
-def _overlay_problems(nl: Netlink, call: Call, stance: Stance, found: Link) -> Iterator[str]:
-    overlay = stance.wanted.overlay
-    yield from device.problems(nl, stance.wanted, found)
-    yield from _guard_problems(stance)
+def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Iterator[str]:
+    overlay = plan.wanted.overlay
+    yield from device.problems(nl, plan.wanted, found)
+    yield from _guard_problems(plan)
     on = link.find(nl, overlay.bridge)
     if overlay.mode != "l2" or on is None:
         return
@@ -68,12 +68,13 @@ def _overlay_problems(nl: Netlink, call: Call, stance: Stance, found: Link) -> I
     yield from segment.introduction_problems(nl, on, port.index, mac, addresses)
 
 
-def _guard_problems(stance: Stance) -> list[str]:
-    overlay, iifname = stance.wanted.overlay, stance.wanted.underlay.arrives_by
+def _guard_problems(plan: Plan) -> list[str]:
+    overlay, iifname = plan.wanted.overlay, plan.wanted.underlay.arrives_by
     with Netfilter.open() as nl:
-        if stance.known:
-            peers = [peer.address for peer in stance.peers or ()] if stance.closed else None
-            return vtepguard.problems(nl, overlay.port, overlay.vni, peers=peers, underlay=iifname)
+        if plan.peers_known:
+            return vtepguard.problems(
+                nl, overlay.port, overlay.vni, peers=plan.let_in, underlay=iifname
+            )
         return _unguarded(nl, overlay)
 
 

@@ -18,6 +18,7 @@ from cni_vxlan.reconcile import Peer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cni.ip import Address
     from cni_vxlan.identity import Alias
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.underlay import Underlay
@@ -26,24 +27,28 @@ if TYPE_CHECKING:
 
 
 @record
-class Stance:
-    """How this host takes part.
+class Plan:
+    """What the overlay is to be on this host.
 
-    wanted: the device. peers: the other hosts; None where the engine tells the kernel itself.
-    closed: whether only the peers' packets are let in. known: False where `peers` were not asked
-    for, since the watcher has told the kernel already.
+    wanted: the device. peers: the other hosts; None where nobody here can list them, since the
+    engine tells the kernel itself. peers_known: False where they were not asked for, since the
+    watcher has told the kernel already; `peers` is empty then.
     """
 
     wanted: Wanted
     peers: tuple[Peer, ...] | None
-    closed: bool
-    known: bool = True
+    peers_known: bool = True
+
+    @property
+    def let_in(self) -> list[Address] | None:
+        """The VTEPs whose packets are let in; None for everybody on the underlay."""
+        return None if self.peers is None else [peer.address for peer in self.peers]
 
 
-def take(
+def plan(
     nl: Netlink, overlay: Overlay, found: tuple[Link, Alias] | None, *, may_join: bool = True
-) -> Stance:
-    """How this host takes part in the overlay.
+) -> Plan:
+    """Plan the overlay on this host.
 
     found: the device, as `device.find` gives it. may_join: whether etcd may be asked, and this host
     be entered there; else it is described as far as the device tells.
@@ -63,9 +68,9 @@ def take(
     if isinstance(overlay.peers, Etcd):
         return _etcd(nl, plain, overlay.peers, found, may_join=may_join)
     if isinstance(overlay.peers, Multicast):
-        return Stance(replace(plain, group=overlay.peers.group, learning=True), None, closed=False)
+        return Plan(replace(plain, group=overlay.peers.group, learning=True), None)
     assert isinstance(overlay.peers, Evpn)  # with flannel there is no device of ours
-    return Stance(plain, None, closed=False)
+    return Plan(plain, None)
 
 
 def _mac(overlay: Overlay, node: str, underlay: Underlay) -> str:
@@ -79,19 +84,19 @@ def _require_port(nl: Netlink, overlay: Overlay) -> None:
         raise devices.port_taken(overlay.port, holder)
 
 
-def _static(plain: Wanted, static: Static) -> Stance:
+def _static(plain: Wanted, static: Static) -> Plan:
     overlay, underlay = plain.overlay, plain.underlay
     own = underlays.own_node(static, underlay)
     others = [node for node in static.nodes if node is not own]
     if overlay.mode == "l2":
         peers = tuple(Peer(node.address) for node in others)
-        return Stance(replace(plain, learning=True), peers, closed=True)
+        return Plan(replace(plain, learning=True), peers)
     wanted = replace(plain, mac=_mac(overlay, str(own.address), underlay), subnets=own.subnets)
     peers = tuple(
         Peer(node.address, _mac(overlay, str(node.address), underlay), node.subnets)
         for node in others
     )
-    return Stance(wanted, peers, closed=True)
+    return Plan(wanted, peers)
 
 
 def _etcd(
@@ -101,7 +106,7 @@ def _etcd(
     found: tuple[Link, Alias] | None,
     *,
     may_join: bool,
-) -> Stance:
+) -> Plan:
     overlay, underlay = plain.overlay, plain.underlay
     mac = _mac(overlay, etcd.settings.node, underlay)
     wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
@@ -112,11 +117,11 @@ def _etcd(
         fits = not any(map(cluster.problem, mark.subnets))
         right = device.mac == mac and fits and bool(mark.subnets) == (overlay.mode == "l3")
         if right or not may_join:
-            return Stance(wanted, (), closed=True, known=False)
+            return Plan(wanted, (), peers_known=False)
         if device.mac != mac:
             _refuse_other_name(nl, wanted, etcd, device)
     elif not may_join:
-        return Stance(wanted, (), closed=True, known=False)
+        return Plan(wanted, (), peers_known=False)
     from cni_vxlan.registry import Registry
 
     with etcd.settings.session() as connection:
@@ -128,7 +133,7 @@ def _etcd(
         for one in nodes
         if one.name != own.name
     )
-    return Stance(replace(wanted, subnets=own.subnets), peers, closed=True)
+    return Plan(replace(wanted, subnets=own.subnets), peers)
 
 
 def _refuse_other_name(nl: Netlink, wanted: Wanted, etcd: Etcd, device: Link) -> None:

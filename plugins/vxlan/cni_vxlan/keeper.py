@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cni.ip import Network
     from cni.jsonvalue import JsonValue
     from cni_vxlan import feed, tenure
-    from cni_vxlan.engines import Stance
+    from cni_vxlan.engines import Plan
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.reconcile import Changes, Peer
     from hostnet.link import Link
@@ -62,13 +62,13 @@ _LOCK_SECONDS = 1.0
 class Place:
     """The overlay on this host. device: None where there is none of this network's.
 
-    subnets: what the device stands for. stance: None where there cannot be one now; `problem` says
+    subnets: what the device stands for. plan: None where there cannot be one now; `problem` says
     why.
     """
 
     device: Link | None = None
     subnets: tuple[Network, ...] = ()
-    stance: Stance | None = None
+    plan: Plan | None = None
     problem: str = ""
 
     def mark(self) -> list[object]:
@@ -77,8 +77,8 @@ class Place:
         if self.device is not None:
             of, local = self.device, vxlan.Vxlan(self.device).local
             seen += [of.index, of.up, of.mac, of.mtu, of.master, local]
-        if self.stance is not None:
-            underlay = self.stance.wanted.underlay
+        if self.plan is not None:
+            underlay = self.plan.wanted.underlay
             seen += [underlay.link.index, underlay.link.mtu, underlay.arrives_by, underlay.local]
         return seen
 
@@ -93,10 +93,10 @@ def find(nl: Netlink, overlay: Overlay) -> Place:
         return Place()
     device, alias = found
     try:
-        stance = engines.take(nl, overlay, found, may_join=False)
+        plan = engines.plan(nl, overlay, found, may_join=False)
     except CniError as error:
         return Place(device, alias.subnets, problem=error.msg)
-    return Place(device, alias.subnets, stance)
+    return Place(device, alias.subnets, plan)
 
 
 class Keeper:
@@ -225,8 +225,8 @@ class Keeper:
         with NamespaceLock(_LOCK_SECONDS):
             place = find(nl, self.overlay)
             self._mark = place.mark()
-            if place.device is not None and place.stance is not None:
-                device = devices.adjust(nl, place.stance.wanted, place.device)
+            if place.device is not None and place.plan is not None:
+                device = devices.adjust(nl, place.plan.wanted, place.device)
                 place = replace(place, device=device)
             self._place = place
             self._attend()
@@ -262,8 +262,8 @@ class Keeper:
                 return None
             peers, self._remarks = self._roster.peers(self._place.subnets)
             return peers
-        stance = self._place.stance
-        return None if stance is None else [*(stance.peers or ())]
+        plan = self._place.plan
+        return None if plan is None else [*(plan.peers or ())]
 
     def _is_ours(self) -> bool:
         """Whether etcd's list can be meant for this host. Else what is in the kernel is all that
@@ -272,8 +272,8 @@ class Keeper:
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""
-        stance = self._place.stance
-        if stance is None:
+        plan = self._place.plan
+        if plan is None:
             return
         with Netfilter.open() as nl:
             vtepguard.ensure(
@@ -281,7 +281,7 @@ class Keeper:
                 self.overlay.port,
                 self.overlay.vni,
                 peers=[peer.address for peer in peers],
-                underlay=stance.wanted.underlay.arrives_by,
+                underlay=plan.wanted.underlay.arrives_by,
                 thorough=thorough,
             )
 

@@ -17,7 +17,7 @@ from hostnet.netfilter import Netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni_vxlan.engines import Stance
+    from cni_vxlan.engines import Plan
     from cni_vxlan.overlay import Overlay
     from hostnet.link import Link
     from hostnet.netlink import Netlink
@@ -29,9 +29,9 @@ _ATTEMPTS = 20
 
 @record
 class Standing:
-    """What an attachment stands on. subnets are in `stance.wanted`."""
+    """What an attachment stands on. subnets are in `plan.wanted`."""
 
-    stance: Stance
+    plan: Plan
     device: Link
     bridge: Link
 
@@ -40,59 +40,56 @@ def make(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Standin
     """The overlay, made where it is missing, put right where it can be.
 
     bridged: what the bridge is to be where it is made; its MTU is the device's.
-    Raises CniError as `engines.take` and `device.ensure` do.
+    Raises CniError as `engines.plan` and `device.ensure` do.
     """
     for _ in range(_ATTEMPTS):
         segment.find(nl, overlay.network, overlay.bridge)
-        stance = engines.take(nl, overlay, device.look(nl, overlay))
+        plan = engines.plan(nl, overlay, device.look(nl, overlay))
         with NamespaceLock():
             found = device.find(nl, overlay)
-            if found is not None or stance.known:
-                return _build(nl, stance, found[0] if found else None, bridged, undo)
+            if found is not None or plan.peers_known:
+                return _build(nl, plan, found[0] if found else None, bridged, undo)
         # The last container's DEL took the device away since, and now etcd has to be asked.
     raise CniError(TRY_AGAIN_LATER, f"device {overlay.device} comes and goes while ADD runs")
 
 
-def _build(
-    nl: Netlink, stance: Stance, found: Link | None, bridged: Bridged, undo: Undo
-) -> Standing:
+def _build(nl: Netlink, plan: Plan, found: Link | None, bridged: Bridged, undo: Undo) -> Standing:
     """The part under the lock. The device comes up last, when the guard is there."""
-    wanted, overlay = stance.wanted, stance.wanted.overlay
+    wanted, overlay = plan.wanted, plan.wanted.overlay
     on = segment.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
     made = device.ensure(nl, wanted, found, undo)
     if overlay.mode == "l2":
         segment.join(nl, overlay, made, on)
-    if stance.known:
-        guard(stance)
+    if plan.peers_known:
+        guard(plan)
     if not made.up:
         device.bring_up(nl, wanted, made)
         made = link.by_index(nl, made.index)
-    if stance.known and stance.peers is not None:
-        _tell(nl, stance, made)
-    return Standing(stance, made, on)
+    if plan.peers_known and plan.peers is not None:
+        _tell(nl, plan, made)
+    return Standing(plan, made, on)
 
 
-def guard(stance: Stance) -> None:
+def guard(plan: Plan) -> None:
     """Let the VTEPs' packets in and no others. Raises OSError."""
-    wanted = stance.wanted
-    peers = [peer.address for peer in stance.peers or ()] if stance.closed else None
+    wanted = plan.wanted
     with Netfilter.open() as nl:
         vtepguard.ensure(
             nl,
             wanted.overlay.port,
             wanted.overlay.vni,
-            peers=peers,
+            peers=plan.let_in,
             underlay=wanted.underlay.arrives_by,
         )
 
 
-def _tell(nl: Netlink, stance: Stance, made: Link) -> None:
+def _tell(nl: Netlink, plan: Plan, made: Link) -> None:
     """Programme the peers. What somebody else's route keeps out is an error in a list of one's own;
     one host's mistake in etcd must not keep the others' containers from starting."""
-    changes = reconcile(nl, made, stance.wanted.overlay.mode, stance.peers or ())
+    changes = reconcile(nl, made, plan.wanted.overlay.mode, plan.peers or ())
     if not changes.problems:
         return
     text = "; ".join(changes.problems)
-    if stance.wanted.overlay.peers.engine == "static":
+    if plan.wanted.overlay.peers.engine == "static":
         raise CniError(IN_THE_WAY, f"not all peers of {made.name} could be set: {text}")
     say(f"vxlan: not all peers of {made.name} could be set: {text}\n")

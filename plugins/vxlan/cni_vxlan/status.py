@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cni.call import Call
     from cni_vxlan.complete import Completed
     from cni_vxlan.config import Config
-    from cni_vxlan.engines import Stance
+    from cni_vxlan.engines import Plan
 
 
 def status(call: Call) -> None:
@@ -44,25 +44,25 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     if isinstance(overlay.peers, Flannel):
         return complete.for_flannel(nl, call, config, overlay.peers)
     found = device.look(nl, overlay)
-    stance = engines.take(nl, overlay, found, may_join=False)
+    plan = engines.plan(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
     if found is not None:
-        device.can_stay(nl, stance.wanted, found[0])
+        device.can_stay(nl, plan.wanted, found[0])
     elif isinstance(overlay.peers, Etcd):
-        _require_place(stance, overlay.peers)
-    completed = complete.for_overlay(call, config, stance.wanted.mtu, stance.wanted.subnets)
-    if overlay.mode == "l3" and not stance.wanted.subnets:
+        _require_place(plan, overlay.peers)
+    completed = complete.for_overlay(call, config, plan.wanted.mtu, plan.wanted.subnets)
+    if overlay.mode == "l3" and not plan.wanted.subnets:
         # Nobody knows the ranges before the first ADD.
         return replace(completed, bridged=replace(completed.bridged, ipam=""))
     return completed
 
 
-def _require_place(stance: Stance, etcd: Etcd) -> None:
+def _require_place(plan: Plan, etcd: Etcd) -> None:
     """Whether this host has a place in etcd or would find one. Raises CniError."""
     from cni_vxlan.registry import Registry
 
-    overlay = stance.wanted.overlay
-    cluster = layout.cluster(overlay, stance.wanted.underlay.local.version)
+    overlay = plan.wanted.overlay
+    cluster = layout.cluster(overlay, plan.wanted.underlay.local.version)
     with etcd.settings.session() as connection:
         registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
         nodes, _, _ = registry.nodes()
