@@ -1,4 +1,4 @@
-"""ADD: make the overlay stand on this host, then attach the container to its bridge.
+"""ADD: provision the overlay on this host, then attach the container to its bridge.
 
 Both under one undo stack: what fails later takes back the attachment, and then of the overlay what
 this ADD made and nobody else uses. A segment's device and bridge go with the last container, so
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import complete, detach, identity, segment, stand
+from cni_vxlan import complete, detach, identity, provision, segment
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_vxlan.complete import Completed
     from cni_vxlan.config import Config
-    from cni_vxlan.stand import Standing
+    from cni_vxlan.provision import Provisioned
 
 _INNER = 2
 """Where the container's interface stands in the result: bridge, host veth, container, …"""
@@ -42,15 +42,15 @@ def add(call: Call) -> Result:
             return _add_to_flannel(nl, call, config, config.overlay.peers, undo)
         # What cannot be read is refused now. The MTU is not known yet, and decides nothing here.
         plain = complete.for_overlay(call, config, 0, ())
-        standing = stand.make(nl, config.overlay, plain.bridged, undo)
-        subnets = standing.plan.wanted.subnets
-        completed = complete.for_overlay(call, config, standing.device.mtu, subnets)
+        provisioned = provision.ensure(nl, config.overlay, plain.bridged, undo)
+        subnets = provisioned.plan.wanted.subnets
+        completed = complete.for_overlay(call, config, provisioned.device.mtu, subnets)
         result = _attach(completed, undo)
         if config.overlay.mode == "l2":
-            standing = _look_again(nl, config, completed, standing, undo)
+            provisioned = _look_again(nl, config, completed, provisioned, undo)
         if config.overlay.peers.engine == "evpn":
-            _introduce(nl, call, standing, result)
-        made = standing.device
+            _introduce(nl, call, provisioned, result)
+        made = provisioned.device
         shown = Interface(made.name, mac=made.mac, mtu=made.mtu)
         # After those of the container, which others find by their order.
         return replace(result, interfaces=(*result.interfaces, shown))
@@ -73,8 +73,8 @@ def _attach(completed: Completed, undo: Undo) -> Result:
 
 
 def _look_again(
-    nl: Netlink, config: Config, completed: Completed, before: Standing, undo: Undo
-) -> Standing:
+    nl: Netlink, config: Config, completed: Completed, before: Provisioned, undo: Undo
+) -> Provisioned:
     """A segment as it is now that the container is on its bridge, made anew if it had gone."""
     network, overlay = config.overlay.network, config.overlay
     with NamespaceLock():
@@ -85,12 +85,12 @@ def _look_again(
         made = link.find(nl, overlay.device)
     if made is not None and made.index == before.device.index and made.master == on.index:
         return before
-    return stand.make(nl, overlay, completed.bridged, undo)
+    return provision.ensure(nl, overlay, completed.bridged, undo)
 
 
-def _introduce(nl: Netlink, call: Call, standing: Standing, result: Result) -> None:
+def _introduce(nl: Netlink, call: Call, provisioned: Provisioned, result: Result) -> None:
     """Let FRR know the container's MAC and addresses."""
     port = link.get(nl, veth.host_veth(call.owner))
     mac = result.interfaces[_INNER].mac
     addresses = [one.address for one in result.ips]
-    segment.introduce(nl, standing.bridge, port.index, mac, addresses)
+    segment.introduce(nl, provisioned.bridge, port.index, mac, addresses)

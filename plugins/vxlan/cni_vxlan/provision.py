@@ -1,4 +1,4 @@
-"""Make the overlay stand on this host: device, guard, peers, bridge. The first half of an ADD.
+"""Provision the overlay on this host: bridge, device, guard, peers. The first half of an ADD.
 
 Whatever can be refused is refused before anything is made, and etcd is asked before the lock is
 taken, at which other plugins wait.
@@ -28,15 +28,15 @@ _ATTEMPTS = 20
 
 
 @record
-class Standing:
-    """What an attachment stands on. subnets are in `plan.wanted`."""
+class Provisioned:
+    """What an ADD puts its container on, and the plan by which it was made."""
 
     plan: Plan
     device: Link
     bridge: Link
 
 
-def make(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Standing:
+def ensure(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Provisioned:
     """The overlay, made where it is missing, put right where it can be.
 
     bridged: what the bridge is to be where it is made; its MTU is the device's.
@@ -48,12 +48,14 @@ def make(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Standin
         with NamespaceLock():
             found = device.find(nl, overlay)
             if found is not None or plan.peers_known:
-                return _build(nl, plan, found[0] if found else None, bridged, undo)
+                return _provision(nl, plan, found[0] if found else None, bridged, undo)
         # The last container's DEL took the device away since, and now etcd has to be asked.
     raise CniError(TRY_AGAIN_LATER, f"device {overlay.device} comes and goes while ADD runs")
 
 
-def _build(nl: Netlink, plan: Plan, found: Link | None, bridged: Bridged, undo: Undo) -> Standing:
+def _provision(
+    nl: Netlink, plan: Plan, found: Link | None, bridged: Bridged, undo: Undo
+) -> Provisioned:
     """The part under the lock. The device comes up last, when the guard is there."""
     wanted, overlay = plan.wanted, plan.wanted.overlay
     on = segment.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
@@ -61,16 +63,16 @@ def _build(nl: Netlink, plan: Plan, found: Link | None, bridged: Bridged, undo: 
     if overlay.mode == "l2":
         segment.join(nl, overlay, made, on)
     if plan.peers_known:
-        guard(plan)
+        _guard(plan)
     if not made.up:
         device.bring_up(nl, wanted, made)
         made = link.by_index(nl, made.index)
     if plan.peers_known and plan.peers is not None:
         _tell(nl, plan, made)
-    return Standing(plan, made, on)
+    return Provisioned(plan, made, on)
 
 
-def guard(plan: Plan) -> None:
+def _guard(plan: Plan) -> None:
     """Let the VTEPs' packets in and no others. Raises OSError."""
     wanted = plan.wanted
     with Netfilter.open() as nl:
