@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import ClassVar
 
 from tests.kit import leaks
 from tests.kit.namespace import CLONE_NEWNET, Namespace, libc
@@ -21,6 +22,8 @@ class Host(Namespace):
     it declared as shared.
     """
 
+    _alike: ClassVar[set[str] | None] = None
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -30,15 +33,22 @@ class Host(Namespace):
         self.containers: list[Namespace] = []
         self._shared: list[str] = []
         self._before: dict[str, set[str]] = {"this machine": self._files_and_processes()}
-        self._before["the host"] = self.run(leaks.of_namespace)
+        self._before["the host"] = self._fresh(self)
         self.enter()
 
     def container(self, name: str = "") -> Namespace:
         """A new namespace for a container, at a path a runtime could have made."""
         made = Namespace(self._directory / (name or f"container{len(self.containers)}"))
         self.containers.append(made)
-        self._before[str(made.path)] = made.run(leaks.of_namespace)
+        self._before[str(made.path)] = self._fresh(made)
         return made
+
+    @classmethod
+    def _fresh(cls, made: Namespace) -> set[str]:
+        """What a new namespace holds. They are all alike, and looking takes several processes."""
+        if cls._alike is None:
+            cls._alike = made.run(leaks.of_namespace)
+        return cls._alike
 
     def share(self, *patterns: str) -> None:
         """Let things outlive the test whose line (see `leaks`) matches one of these."""
