@@ -132,6 +132,12 @@ PLUGINS: dict[str, Keys] = {
         "firewalldZone": STRING,
         "ingressPolicy": ("", "isolated", "open", "same-bridge"),
     },
+    "host-device": {
+        "device": STRING,
+        "hwaddr": STRING,
+        "kernelpath": STRING,
+        "pciBusID": STRING,
+    },
     "ipvlan": {**_LOWER, "mode": ("", "l2", "l3", "l3s")},
     "loopback": {},
     "macvlan": {
@@ -193,6 +199,16 @@ PLUGINS: dict[str, Keys] = {
 """What each has beside PLUGIN."""
 
 IPAM: dict[str, Keys] = {
+    "dhcp": {
+        "type": STRING,
+        "daemonSocketPath": STRING,
+        "provide": [{"option": STRING, "value": STRING, "fromArg": STRING}],
+        "request": [{"option": STRING, "skipDefault": BOOLEAN}],
+        "priority": INTEGER,
+        "suppress": [("gateway",)],
+        "ipv4": BOOLEAN,
+        "ipv6": ("", "none", "dhcp", "slaac", "auto"),
+    },
     "etcd-ipam": {**_RANGES, **_ETCD},
     "host-local": {**_RANGES, "dataDir": STRING},
     "static": {

@@ -14,8 +14,20 @@ if TYPE_CHECKING:
     from cni.skel import Plugin
 
 
+def _bandwidth() -> Plugin:
+    from cni_bandwidth.main import PLUGIN
+
+    return PLUGIN
+
+
 def _bridge() -> Plugin:
     from cni_bridge.main import PLUGIN
+
+    return PLUGIN
+
+
+def _dhcp() -> Plugin:
+    from cni_dhcp.main import PLUGIN
 
     return PLUGIN
 
@@ -34,6 +46,12 @@ def _etcd_ipam() -> Plugin:
 
 def _firewall() -> Plugin:
     from cni_firewall.main import PLUGIN
+
+    return PLUGIN
+
+
+def _host_device() -> Plugin:
+    from cni_host_device.main import PLUGIN
 
     return PLUGIN
 
@@ -101,11 +119,17 @@ def _vxlan() -> Plugin:
 DAEMON = "cnid"
 """The name under which the bundle is the daemon."""
 
+DHCP_DAEMON = ("dhcp", "daemon")
+"""The name and the first argument with which it is the daemon of the leases, as the reference's."""
+
 PLUGINS: Mapping[str, Callable[[], Plugin]] = {
+    "bandwidth": _bandwidth,
     "bridge": _bridge,
+    "dhcp": _dhcp,
     "dummy": _dummy,
     "etcd-ipam": _etcd_ipam,
     "firewall": _firewall,
+    "host-device": _host_device,
     "host-local": _host_local,
     "ipvlan": _ipvlan,
     "loopback": _loopback,

@@ -18,11 +18,13 @@ from cni.bundle import Bundle
 from cni.skel import Plugin, serve
 
 MODULES = {
+    "bandwidth": "cni_bandwidth.main",
     "bridge": "cni_bridge.main",
     "dhcp": "cni_dhcp.main",
     "dummy": "cni_dummy.main",
     "etcd-ipam": "cni_etcd_ipam.main",
     "firewall": "cni_firewall.main",
+    "host-device": "cni_host_device.main",
     "host-local": "cni_host_local.main",
     "ipvlan": "cni_ipvlan.main",
     "loopback": "cni_loopback.main",

@@ -10,11 +10,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {
+    "bandwidth",
     "bridge",
     "cnitool",
+    "dhcp",
     "dummy",
     "etcd-ipam",
     "firewall",
+    "host-device",
     "host-local",
     "ipvlan",
     "loopback",
@@ -26,6 +29,7 @@ ENTRIES = {
     "vlan",
     "vxlan",
 }
+UNITS = ["cni-dhcp.service", "cni-dhcp.socket", "cnid.service", "cnid.socket"]
 
 
 def install(*arguments: str | Path) -> str:
@@ -113,8 +117,9 @@ def test_puts_the_units_in_place_and_takes_them_away(built: Path, tmp_path: Path
     where = ("--root", root, "--units", "/etc/systemd/system")
     install(*where, built, "/opt/cni/bin")
     units = root / "etc" / "systemd" / "system"
-    assert sorted(unit.name for unit in units.iterdir()) == ["cnid.service", "cnid.socket"]
+    assert sorted(unit.name for unit in units.iterdir()) == UNITS
     assert "ExecStart=/opt/cni/bin/cnid\n" in (units / "cnid.service").read_text()
+    assert "ExecStart=/opt/cni/bin/dhcp daemon\n" in (units / "cni-dhcp.service").read_text()
     assert not any("@" in unit.read_text() for unit in units.iterdir())
     (units / "other.service").touch()
     with (units / "cnid.socket").open("a") as unit:
@@ -142,5 +147,5 @@ def test_systemd_understands_the_units(built: Path, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", *files],
         text=True, capture_output=True, check=False, timeout=60,
     )  # fmt: skip
-    ours = [line for line in done.stderr.splitlines() if "cnid" in line]
+    ours = [line for line in done.stderr.splitlines() if "cnid" in line or "cni-dhcp" in line]
     assert (done.returncode, ours) == (0, [])

@@ -22,6 +22,7 @@ import pytest
 from cni_bundle.plugins import PLUGINS
 from hostnet.netlink import Netlink
 from hostnet.sublink import kernel_has
+from tests.dhcp.world import RANGE4, Daemon, Dnsmasq, Lan
 from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -88,9 +89,14 @@ class Budget:
 
 
 BUDGETS = {
+    "bandwidth": Budget(
+        ("cni_bandwidth", "hostnet", "wiring"),
+        DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
+    ),
     "bridge": Budget(
         ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
+    "dhcp": Budget(("cni_dhcp",), DOOR | CALL),
     "dummy": Budget(
         ("cni_dummy", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
@@ -129,7 +135,7 @@ BUDGETS = {
 }
 
 # What works on an interface that another plugin has made.
-CHAINED = ("firewall", "portmap", "tuning")
+CHAINED = ("bandwidth", "firewall", "portmap", "tuning")
 
 
 def config(plugin: str, state: Path) -> dict[str, Any]:
@@ -142,6 +148,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
     }
     mapping = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
     usual: dict[str, dict[str, Any]] = {
+        "bandwidth": {"ingressRate": 8000000, "egressRate": 8000000},
         "bridge": {
             "bridge": "budget0",
             "isGateway": True,
@@ -149,6 +156,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
             "ipMasqBackend": "nftables",
             "ipam": ipam,
         },
+        "dhcp": {"ipam": {"type": "dhcp", "daemonSocketPath": str(state.parent / "dhcp.sock")}},
         "dummy": {"ipam": ipam},
         "etcd-ipam": {
             "ipam": {
@@ -208,6 +216,13 @@ def services(
     if request.node.callspec.params["plugin"] == "etcd-ipam":
         with EtcdServer(host, tmp_path / "etcd"):
             yield
+    elif request.node.callspec.params["plugin"] == "dhcp":
+        lan = Lan(host, tmp_path)
+        lan.plug(container, "eth0", "port0")
+        with Dnsmasq(lan, tmp_path, RANGE4), Daemon(host, tmp_path):
+            yield
+        container.command("ip", "link", "delete", "eth0")
+        lan.close()
     elif request.node.callspec.params["plugin"] == "vxlan":
         host.command("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
         host.command("ip", "link", "set", "wire0", "up")

@@ -11,7 +11,7 @@ import errno
 
 from cni import ipam
 from cni.errors import IN_THE_WAY, CniError
-from cni.record import record
+from cni.record import record, replace
 from cni.result import DNS, Interface, Result
 from hostnet import announce, link
 from hostnet.netlink import Netlink, NetlinkError
@@ -97,6 +97,21 @@ def _settle(scene: Scene, wanted: Plan, inner: Link, *, announced: bool) -> None
         announce.announce(scene.inside, inner.index, inner.mac, 0)
     elif any(one.address.version == 6 for one in wanted.ips):
         announce.wait_addresses(scene.inside, inner.index)
+
+
+def without_link(call: Call, common: Common) -> Result:
+    """ADD where there is no interface of the kernel's: what the IPAM plugin allocates, told.
+
+    Raises CniError, DELEGATE_FAILED where that is no address.
+    """
+    if not common.ipam:
+        return Result(dns=common.dns or DNS())
+    with Undo() as undo:
+        allocated = ipam.add(call, common.ipam)
+        undo.push(ipam.withdraw, call, common.ipam)
+        wanted = plan.make(allocated, ipam=common.ipam, interface=0, dns=common.dns)
+    ips = tuple(replace(one, interface=None) for one in wanted.ips)
+    return Result((), ips, wanted.routes, wanted.dns)
 
 
 def require_free(scene: Scene) -> None:

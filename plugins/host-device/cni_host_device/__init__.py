@@ -1,0 +1,1 @@
+"""The `host-device` plugin: one of the host's interfaces becomes the container's."""

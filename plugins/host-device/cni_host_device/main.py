@@ -1,0 +1,106 @@
+"""`host-device`: the plugin's verbs, each loaded when it is called for."""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cni.call import Call
+    from cni.result import Result
+    from hostnet.link import Link
+    from hostnet.netlink import Netlink
+    from wiring.single.attach import Scene
+    from wiring.single.check import Sight
+
+
+def add(call: Call) -> Result:
+    """Move the device into the container.
+
+    One that a driver for user space has has no interface to move: only addresses are allocated.
+    """
+    from cni_host_device import find, move
+    from cni_host_device.config import read
+    from wiring.single import attach
+
+    config = read(call)
+    if find.is_in_user_space(config):
+        return attach.without_link(call, config.common)
+
+    def prepare(scene: Scene) -> Callable[[], Link]:
+        found = find.find(scene.outside, config)
+        return lambda: move.take(scene, found)
+
+    return attach.add(call, config.common, prepare)
+
+
+def delete(call: Call) -> None:
+    """Bring it back; missing things are no error."""
+    from cni_host_device import move
+    from cni_host_device.config import lenient
+    from hostnet.netlink import Netlink
+    from hostnet.netns import NetNS
+    from wiring.single import detach
+
+    config = lenient(call)
+
+    def bring_back() -> None:
+        with Netlink() as outside:
+            if call.netns:
+                with NetNS.open(call.netns) as ns, ns.netlink() as inside:
+                    move.bring_back(inside, outside, call, config)
+            move.tidy(outside, call, config.device)
+
+    detach.in_order(call, config.common.ipam, bring_back)
+
+
+def check(call: Call) -> None:
+    """Compare what is there with what ADD reported."""
+    from cni import ipam
+    from cni_host_device import find
+    from cni_host_device.config import read
+    from wiring import compare
+    from wiring.single import check as checks
+
+    config = read(call)
+    if find.is_in_user_space(config):
+        compare.previous(call)
+        if config.common.ipam:
+            ipam.check(call, config.common.ipam)
+        return
+
+    def problems(sight: Sight) -> Iterator[str]:
+        name = sight.inner.alias
+        if not name or config.device not in ("", name):
+            expected = config.device or "its name on the host"
+            yield f'interface {sight.inner.name} has the alias "{name}", expected {expected}'
+
+    checks.check(call, config.common, None, problems)
+
+
+def gc(call: Call) -> None:
+    """Have the IPAM plugin forget what is not valid any more."""
+    from wiring import keys
+    from wiring.single import detach
+
+    detach.gc(call, keys.lenient_ipam(call))
+
+
+def status(call: Call) -> None:
+    """Tell whether the config is in order; a device that a container has is no failure."""
+    from wiring.single import status as availability
+
+    def look(_: Netlink) -> str:
+        from cni_host_device.config import read
+
+        return read(call).common.ipam
+
+    availability.status(call, look)
+
+
+PLUGIN = Plugin(
+    "host-device", f"CNI host-device plugin, pycni {__version__}", add, delete, check, gc, status
+)
