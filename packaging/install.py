@@ -7,7 +7,7 @@ Safe while a runtime is calling plugins there: the new library directory is laid
 one, each executable is replaced by a rename, and an old library directory goes only when no
 process uses it any more. Only what a build of ours left is ever removed.
 
---units: also systemd's units of the daemon, which name BINDIR. --root: where the machine's root is
+--units: also systemd's units of the daemons, which name BINDIR. --root: where the machine's root is
 that this is for (DESTDIR of a package build).
 """
 
@@ -71,7 +71,7 @@ def remove(target: Path) -> None:
 
 
 def install_units(directory: Path, bindir: Path) -> None:
-    """Put the units of the daemon in `bindir` into `directory`. Starts and enables nothing."""
+    """Put the units of the daemons in `bindir` into `directory`. Starts and enables nothing."""
     if not _UNQUOTED.fullmatch(str(bindir)):
         print(f"left out systemd's units: {bindir} would need quotes in them")
         return
@@ -80,10 +80,12 @@ def install_units(directory: Path, bindir: Path) -> None:
         unfinished = directory / f".{name}{_UNFINISHED}"
         unfinished.write_text(text)
         unfinished.replace(directory / name)
+    names = [name for name, _ in _units(bindir)]
     print(
-        f"installed cnid.socket and cnid.service in {directory}; a new build's daemon starts with\n"
+        f"installed {', '.join(names)} in {directory}; a new build's daemon starts with\n"
         "  systemctl daemon-reload && systemctl enable cnid.socket cnid.service && "
-        "systemctl restart cnid.socket cnid.service"
+        "systemctl restart cnid.socket cnid.service\n"
+        "and likewise with cni-dhcp.socket cni-dhcp.service, for networks with dhcp"
     )
 
 

@@ -3,7 +3,8 @@
 It stands in for PyInstaller's own bootstrap (see `pycni.spec`), which costs a plugin 2.5 ms of
 the 11 it needs to get here: all modules come from one file read once, instead of one archive
 lookup, read and inflation for each. The launcher executes it with its own path as argv[0]: that
-name, `bridge`, `host-local`, ..., picks the plugin, and `cnid` the daemon.
+name, `bridge`, `host-local`, ..., picks the plugin, and `cnid` the daemon, as does `dhcp daemon`
+that of dhcp.
 """
 
 # Everything imported here is compiled into the interpreter. Not even `from __future__ import
@@ -96,10 +97,15 @@ def main() -> int:
     sys.meta_path.insert(2, StoredModules(home))
     sys.path.clear()  # a module from anywhere else would be a defect of the bundle
     from cni_bundle.environment import restore_environment
-    from cni_bundle.plugins import DAEMON, PLUGINS
+    from cni_bundle.plugins import DAEMON, DHCP_DAEMON, PLUGINS
 
     restore_environment(os.environ, home)
     name = os.path.basename(sys.argv[0])
+    if (name, *sys.argv[1:2]) == DHCP_DAEMON:
+        from cni_dhcp.daemon.main import main as run_dhcp_daemon
+
+        gc.enable()
+        return run_dhcp_daemon(sys.argv[2:])
     if name in PLUGINS:
         from cni.bundle import Bundle
         from cni.skel import main as serve

@@ -300,25 +300,21 @@ def test_twenty_at_once(network: Network, server: Dnsmasq, daemon: Daemon, host:
 def test_macvlan(
     mode: str, network: Network, lan: Lan, server: Dnsmasq, container: Namespace
 ) -> None:
-    host = lan.host
-    lan.plug(host, "nic", "port")
-    for name in ("eth0", "eth1"):
-        host.command(
-            *("ip", "link", "add", name, "link", "nic", "netns", str(container)),
-            *("type", "macvlan", "mode", mode),
-        )
-    results = [
-        network.runtime.add(network.alone, netns=container, ifname=name)
-        for name in ("eth0", "eth1")
-    ]
+    """On a card of the host; each interface is a client of its own."""
+    lan.plug(lan.host, "nic", "port")
+    config = {**network.config, "type": "macvlan", "master": "nic", "mode": mode}
+    names = ("eth0", "eth1")
+    results = [network.runtime.add(config, netns=container, ifname=name) for name in names]
+    assert [container.addresses(name) for name in names] == [addresses(one) for one in results]
     assert addresses(results[0]) != addresses(results[1])
+    got = server.mark()
     network.daemon.renew()
-    network.daemon.wait('"msg":"lease".*"changed":false')
-    for name in ("eth0", "eth1"):
-        network.runtime.delete(network.alone, netns=container, ifname=name)
-        container.command("ip", "link", "delete", name)
+    for name, result in zip(names, results, strict=True):
+        server.wait(f"DHCPACK.* {addresses(result)[0].partition('/')[0]} ", got)
+        network.runtime.check(config, result, netns=container, ifname=name)
+        network.runtime.delete(config, netns=container, ifname=name)
     assert server.leases.read_text() == ""
-    host.command("ip", "link", "delete", "nic")
+    lan.host.command("ip", "link", "delete", "nic")
 
 
 # ---- CHECK, GC, STATUS

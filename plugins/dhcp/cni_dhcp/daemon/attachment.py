@@ -173,14 +173,18 @@ class Attachment:
         for wake in self._wakes:
             wake.set()
 
-    async def stop(self) -> None:
-        """Stop keeping; what is held stays as it is."""
+    def abandon(self) -> list[asyncio.Task[None]]:
+        """End every task but the one that calls this; those that end."""
         own = asyncio.current_task()
         tasks = [task for task in self._tasks if task is not own]
         self._tasks, self._wakes = [], []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
+
+    async def stop(self) -> None:
+        """Stop keeping; what is held stays as it is."""
+        await asyncio.gather(*self.abandon(), return_exceptions=True)
 
     async def release(self) -> None:
         """Stop, give back what is held, and forget it.

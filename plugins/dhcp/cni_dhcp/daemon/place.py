@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hostnet.link import Link
     from hostnet.netlink import Netlink
 
-_SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Errors that say nothing about the namespace."""
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+"""Of a path that leads nowhere; other errors say nothing about the namespace."""
 
 
 class GoneError(Exception):
@@ -96,7 +96,7 @@ class Site:
         except NetNSError as error:
             raise GoneError(str(error)) from error
         except OSError as error:
-            if error.errno in _SHORT_OF:
+            if error.errno not in _GONE:
                 raise
             raise GoneError(f"{prefix}{place.netns}: {error.strerror}") from error
         try:

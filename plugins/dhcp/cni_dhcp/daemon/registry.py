@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from weakref import WeakValueDictionary
 
 from cni import wire
 from cni.errors import (
@@ -42,7 +43,8 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._attachments: dict[str, Attachment] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        # Alive for as long as somebody has or wants one.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def resume(self) -> None:
         """Go on keeping what the files say. Raises OSError where they cannot be read."""
@@ -64,6 +66,7 @@ class Registry:
         owner = gone.place.owner
         if self._attachments.get(owner) is gone:
             del self._attachments[owner]
+            gone.abandon()
             gone.forget()
             log("gone", lease=owner, why=why)
 

@@ -37,7 +37,9 @@ class Server:
 
     async def start(self) -> None:
         """Begin to serve; those who have connected before waited."""
-        self._server = await asyncio.start_unix_server(
+        # Not start_unix_server: since Python 3.13 that removes the socket's name in the end, which
+        # may be systemd's.
+        self._server = await asyncio.start_server(
             self._on_connection, sock=self._listener, limit=MAX_DOCUMENT
         )
 
