@@ -17,6 +17,7 @@ Config: TypeAlias = dict[str, Json]
 # The newest that both suites speak: Debian's containernetworking-plugins 1.1.1 ends there.
 SPEC_VERSION = "1.0.0"
 STATUS_VERSION = "1.1.0"
+_IPAM = ("host-local", "static")
 
 
 def bridge(suite: Suite, masquerade: bool) -> Config:
@@ -55,7 +56,8 @@ def portmap(port: int) -> Config:
 class Attachment:
     """A container on a network. plugins: the conflist's configs. container_id: any of CNI's.
 
-    netns: where it is; the suite's container if nothing is said. ifname: its interface.
+    netns: where it is; the suite's container if nothing is said. ifname: its interface. previous:
+    the result of plugins before these in a chain.
     """
 
     suite: Suite
@@ -64,12 +66,17 @@ class Attachment:
     network: str = "bench"
     netns: Path | None = None
     ifname: str = "eth0"
+    previous: Json = None
     _result: Json = field(default=None, init=False)
     _output: bytes = field(default=b"", init=False)
 
     def add(self) -> Timed:
         """ADD, first to last; each plugin sees the result of the one before it."""
         return self._whole("ADD")
+
+    def check(self) -> Timed:
+        """CHECK, first to last, with the result of ADD."""
+        return self._whole("CHECK")
 
     def delete(self) -> Timed:
         """DEL, last to first, with the result of ADD where there is one."""
@@ -85,7 +92,8 @@ class Attachment:
 
     def calls(self, command: str) -> Iterator[Call]:
         """The calls of a verb, one after the other; `heard` has to be told each one's output."""
-        self._result = None if command == "ADD" else self._result
+        if command == "ADD":
+            self._result = self.previous
         for config in self.plugins[:: -1 if command == "DEL" else 1]:
             yield self._call(command, config)
         if command == "DEL":
@@ -117,12 +125,12 @@ class Attachment:
 
     def _call(self, command: str, config: Config) -> Call:
         version = STATUS_VERSION if command == "STATUS" else SPEC_VERSION
-        document = {"cniVersion": version, "name": self.network, **config}
+        name = config["type"]
+        # IPAM plugins read their part of a bigger config
+        keys: Config = {"ipam": config} if name in _IPAM else config
+        document = {"cniVersion": version, "name": self.network, **keys}
         if self._result is not None:
             document["prevResult"] = self._result
-        name = config["type"]
-        if name == "host-local":  # IPAM plugins read their part of a bigger config
-            document = {"cniVersion": version, "name": self.network, "ipam": config}
         environ = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": self.container_id,
@@ -131,6 +139,7 @@ class Attachment:
             "CNI_ARGS": "",
             "CNI_PATH": str(self.suite.directory),
             "CNID_SOCKET": self.suite.socket,
+            "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent",  # not the machine's firewalld
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }
         return Call(self.suite.directory / str(name), environ, json.dumps(document).encode())
