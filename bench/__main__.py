@@ -10,14 +10,18 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cases import Row, against_reference, growth, race
+from bench.entries import PLUGINS
+from bench.every import Measured, measure
 from bench.field import Field, Suite, open_field, take_private_mounts
 from bench.fill import fill
 from bench.load import load
 from bench.report import (
     MEMORY_MB,
     growth_table,
+    left_out_lines,
     lines_against_empty,
     lines_against_reference,
+    lines_of_every,
     machine,
     memory_line,
     race_table,
@@ -37,22 +41,31 @@ def main() -> int:
     today = dt.datetime.now(tz=dt.UTC)
     about = {"date": today.strftime("%Y-%m-%d"), **machine()}
     take_private_mounts()
+    rows: dict[str, list[Row]] = {}
     with console.status("racing the reference"), open_field() as field:
-        raced, memory = _race_reference(wanted, field)
-    lines = {"race": lines_against_reference(raced)}
-    tables = [race_table(lines["race"])]
-    grown: list[Row] = []
+        rows["race"], memory = _race_reference(wanted, field)
+    lines = {"race": lines_against_reference(rows["race"])}
+    tables = [race_table("Against the reference", lines["race"])]
+    every = Measured()
+    if wanted.plugins:
+        with console.status("racing every plugin") as doing:
+            every = measure(
+                wanted.ours, wanted.reference, wanted.plugins, wanted.rounds, doing.update
+            )
+        rows["every"], lines["every"] = every.rows, lines_of_every(every.rows)
+        tables.append(race_table("Every plugin", lines["every"]))
     if wanted.growth:
         with console.status("filling the growth cases") as doing, open_field() as field:
-            grown = _race_growth(wanted, field, doing.update)
-        lines["growth"] = lines_against_empty(grown)
+            rows["growth"] = _race_growth(wanted, field, doing.update)
+        lines["growth"] = lines_against_empty(rows["growth"])
         tables.append(growth_table(lines["growth"]))
-    show(console, about, tables, memory_line(memory))
+    notes = [*left_out_lines(every.left_out, every.failed), memory_line(memory)]
+    show(console, about, tables, notes)
     path = wanted.json or _ROOT / "bench" / "results" / f"{today:%Y-%m-%dT%H%M%S}.json"
-    write(path, about, lines, [*raced, *grown], memory)
+    write(path, {"machine": about, "memory": memory, "left out": every.left_out}, lines, rows)
     console.print(f"every sample: {path}", style="dim")
     missed = any(line.verdict is False for some in lines.values() for line in some)
-    return int(missed or max(memory.values()) > MEMORY_MB)
+    return int(missed or bool(every.failed) or max(memory.values()) > MEMORY_MB)
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,6 +73,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ours", type=Path, default=_ROOT / "dist" / "bin", metavar="DIR")
     parser.add_argument("--reference", type=Path, default=Path("/usr/lib/cni"), metavar="DIR")
     parser.add_argument("--rounds", type=int, default=30, help="measurements of each (30)")
+    parser.add_argument(
+        "--plugins",
+        nargs="*",
+        choices=PLUGINS,
+        default=PLUGINS,
+        metavar="NAME",
+        help="of the table of every plugin (all of them); none to leave the table out",
+    )
     parser.add_argument(
         "--load",
         type=int,

@@ -13,6 +13,7 @@ from bench.process import Timed
 _PORT = 8080
 _WARM_UP = 2
 EMPTY = "empty"
+START = "start"
 CHAIN = "bridge (ipMasq) + host-local + portmap"
 
 
@@ -20,7 +21,8 @@ CHAIN = "bridge (ipMasq) + host-local + portmap"
 class Bar:
     """A promise. limit: ours against `against` as a factor, or CPU milliseconds without it.
 
-    against: another suite, or `EMPTY`, the same suite on a host without other containers.
+    against: another suite, or `EMPTY`, the same suite on a host without other containers, or
+    `START`, the reference's VERSION, which does nothing but start.
     """
 
     limit: float

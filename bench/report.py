@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from bench.cases import EMPTY, Bar, Row
+from bench.cases import EMPTY, START, Bar, Row
 from bench.field import COLD, REFERENCE, WARM
 
 MEMORY_MB = 60
@@ -61,6 +62,21 @@ def lines_against_empty(rows: Sequence[Row]) -> list[Line]:
     ]
 
 
+def lines_of_every(rows: Sequence[Row]) -> list[Line]:
+    """As `lines_against_reference`; what has a bar against `START`, against its row VERSION."""
+    started = {row.case: row.wall(REFERENCE) for row in rows if row.verb == "VERSION"}
+    lines: list[Line] = []
+    for row in rows:
+        reference = row.wall(REFERENCE) if REFERENCE in row.timed else 0.0
+        for suite in row.timed:
+            bar = row.bars.get(suite)
+            if bar and bar.against == START:
+                lines.append(_line(row, suite, START, started[row.case]))
+            else:
+                lines.append(_line(row, suite, REFERENCE, reference))
+    return lines
+
+
 def _line(row: Row, suite: str, against: str, other: float) -> Line:
     wall, cpu = row.wall(suite), row.cpu(suite)
     bar = row.bars.get(suite) if row.size or against != EMPTY else None
@@ -80,13 +96,14 @@ def _judge(bar: Bar | None, cpu: float, ratio: float) -> tuple[str, bool | None]
             return "", None
         case Bar(limit, ""):
             return f"≤ {limit:g} ms CPU", cpu <= limit
-        case Bar(limit, _):
-            return f"≤ {limit:g}x", ratio <= limit
+        case Bar(limit, against):
+            unit = f"x {START}" if against == START else "x"
+            return f"≤ {limit:g}{unit}", ratio <= limit
 
 
-def race_table(lines: Sequence[Line]) -> Table:
+def race_table(title: str, lines: Sequence[Line]) -> Table:
     """Cold and warm against the reference: ms of wall clock, of CPU in brackets."""
-    made = _table("Against the reference: median ms (of CPU); ratio and bar")
+    made = _table(f"{title}: median ms (of CPU); ratio and bar")
     made.add_column("")
     made.add_column("verb")
     made.add_column(REFERENCE, justify="right", no_wrap=True)
@@ -172,27 +189,39 @@ def memory_line(memory: dict[str, float]) -> str:
     return f"Memory of cnid and its workers, idle (PSS): {said}; bar ≤ {MEMORY_MB} MB {mark}"
 
 
-def show(console: Console, about: dict[str, str], tables: Sequence[Table], memory: str) -> None:
+def left_out_lines(left_out: Mapping[str, str], failed: Collection[str]) -> list[str]:
+    """The plugins that were not measured, for a person: those with the same reason together."""
+    named: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        mark = f"{_MARKS[False]} " if name in failed else ""
+        named.setdefault(reason, []).append(f"{mark}{escape(name)}")
+    return [f"Left out: {', '.join(some)}: {escape(reason)}" for reason, some in named.items()]
+
+
+def show(
+    console: Console, about: dict[str, str], tables: Sequence[Table], notes: Sequence[str]
+) -> None:
     """Print it all."""
     console.print(", ".join(f"{what} {value}" for what, value in about.items()), style="dim")
     for one in tables:
         console.print(one)
-    console.print(memory)
+    for note in notes:
+        console.print(note)
 
 
 def write(
     path: Path,
-    about: dict[str, str],
-    lines: dict[str, list[Line]],
-    rows: Sequence[Row],
-    memory: dict[str, float],
+    about: Mapping[str, Mapping[str, str | float]],
+    lines: Mapping[str, Sequence[Line]],
+    rows: Mapping[str, Sequence[Row]],
 ) -> None:
     """Everything measured, for machines: each sample, not only the medians.
 
-    lines: by table, in ms. Samples in seconds. memory: MB.
+    about: comes first, as it is. lines: by table, in ms. rows: by table; the samples, in seconds.
     """
     samples: list[Json] = [
         {
+            "table": table,
             "case": row.case,
             "verb": row.verb,
             "suite": suite,
@@ -200,13 +229,13 @@ def write(
             "wall": [round(one.wall, 6) for one in timed],
             "cpu": [round(one.cpu, 6) for one in timed],
         }
-        for row in rows
+        for table, some in rows.items()
+        for row in some
         for suite, timed in row.timed.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
-        "machine": about,
-        "memory": memory,
+        **{name: dict(some) for name, some in about.items()},
         **{name: [asdict(one) for one in some] for name, some in lines.items()},
         "samples": samples,
     }

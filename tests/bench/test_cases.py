@@ -9,10 +9,17 @@ from typing import Any
 
 import pytest
 
-from bench.cases import EMPTY, Bar, Case, Row, race
+from bench.cases import EMPTY, START, Bar, Case, Row, race
+from bench.entries import PLUGINS
 from bench.field import COLD, REFERENCE, WARM
 from bench.process import Call, Timed, run
-from bench.report import lines_against_empty, lines_against_reference
+from bench.report import (
+    left_out_lines,
+    lines_against_empty,
+    lines_against_reference,
+    lines_of_every,
+)
+from cni_bundle.plugins import PLUGINS as BUNDLED
 
 
 def row(bars: Mapping[str, Bar], size: int = 0, **walls: list[float]) -> Row:
@@ -67,6 +74,32 @@ def test_growth_is_a_suites_own() -> None:
         (WARM, 4000, False),
     ]
     assert [line.ratio for line in lines] == pytest.approx([1, 1, 1.1, 2, 1.3])
+
+
+def test_a_bar_against_the_references_start() -> None:
+    start = row({}, reference=[0.003])
+    start.verb = "VERSION"
+    bars = {COLD: Bar(6, START), WARM: Bar(0.5, REFERENCE)}
+    add = row(bars, reference=[0.004], cold=[0.0186], warm=[0.002])
+    check = row({}, cold=[0.01])
+    check.verb = "CHECK"
+    lines = {(line.verb, line.suite): line for line in lines_of_every([start, add, check])}
+    cold = lines["ADD", COLD]
+    assert (cold.against, cold.bar, cold.verdict) == (START, "≤ 6x start", False)
+    assert cold.ratio == pytest.approx(6.2)
+    warm = lines["ADD", WARM]
+    assert (warm.against, warm.verdict) == (REFERENCE, True)
+    assert warm.ratio == pytest.approx(0.5)
+    assert (lines["CHECK", COLD].against, lines["CHECK", COLD].ratio) == ("", 0)
+
+
+def test_what_is_left_out_is_told_by_its_reason() -> None:
+    told = left_out_lines({"vrf": "no [kernel]", "a": "broken", "vlan": "no [kernel]"}, {"a"})
+    assert told == ["Left out: vrf, vlan: no \\[kernel]", "Left out: [red]✗[/] a: broken"]
+
+
+def test_no_plugin_is_forgotten() -> None:
+    assert set(BUNDLED) - {"vxlan", "etcd-ipam"} <= set(PLUGINS)
 
 
 def test_suites_take_turns_at_being_first() -> None:

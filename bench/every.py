@@ -1,0 +1,114 @@
+"""Every plugin of both suites, verb by verb: the reference, cold and warm take turns as ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from bench.attachment import Attachment
+from bench.cases import START, Bar, Case, Row, race
+from bench.entries import BEFORE, ENTRIES, NOT_COMPARED, WARM_BAR, Entry
+from bench.field import COLD, WARM, Field, Suite, open_field
+from bench.process import Timed
+from tests.kit.namespace import Namespace
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
+
+_UNKNOWN = "Unknown device type"
+
+
+@dataclass
+class Measured:
+    """rows: of all plugins. left_out: the reason for each that is not among them. failed: of these,
+    the ones in which a call failed.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+
+
+def measure(
+    ours: Path, reference: Path, plugins: Collection[str], rounds: int, say: Callable[[str], None]
+) -> Measured:
+    """Race them, each on hosts of its own. ours, reference: the executables' directories."""
+    measured = Measured()
+    for plugin in plugins:
+        for entry in ENTRIES.get(plugin, ()):
+            name = f"{plugin} ({entry.way})" if entry.way else plugin
+            say(f"racing {name}")
+            with open_field() as place:
+                if reason := _hindrance(plugin, entry, place, ours, reference):
+                    measured.left_out[name] = reason
+                    continue
+                suites = (*place.ours(ours), place.reference(reference))
+                try:
+                    measured.rows += _race(name, entry, suites, rounds)
+                except RuntimeError as error:
+                    measured.left_out[name] = str(error)
+                    measured.failed.add(name)
+        if plugin in NOT_COMPARED:
+            measured.left_out[plugin] = NOT_COMPARED[plugin]
+    return measured
+
+
+def _hindrance(plugin: str, entry: Entry, place: Field, ours: Path, reference: Path) -> str:
+    """Why it cannot be measured here, or nothing."""
+    if not (ours / plugin).exists():
+        return "this suite has none"
+    if not (reference / plugin).exists():
+        return "this reference has none"
+    if entry.kind and not _knows(place.namespace(), entry.kind):
+        return f"this kernel has no {entry.kind}"
+    return ""
+
+
+def _knows(namespace: Namespace, kind: str) -> bool:
+    """Whether the kernel has links of this kind. It looks for that before it looks at the rest."""
+    asked = namespace.command("ip", "link", "add", "name", "asked", "type", kind, check=False)
+    return _UNKNOWN not in asked.stderr
+
+
+def _race(name: str, entry: Entry, suites: tuple[Suite, Suite, Suite], rounds: int) -> list[Row]:
+    cold, warm, reference = suites
+    previous = {suite.host: _lay(entry, suite) for suite in (cold, reference)}
+    starts = entry.cold is not None and entry.cold.against == START
+
+    def once(suite: Suite) -> dict[str, Timed]:
+        if entry.renew:
+            entry.renew(suite)
+        one = Attachment(
+            suite, [entry.config(suite)], ifname=entry.ifname, previous=previous[suite.host]
+        )
+        timed: dict[str, Timed] = {}
+        if starts and suite is reference:
+            timed["VERSION"] = one.version()
+        timed["ADD"] = one.add()
+        if entry.their_check or suite is not reference:
+            timed["CHECK"] = one.check()
+        timed["DEL"] = one.delete()
+        return timed
+
+    rows = race(Case(name, _bars(entry.cold), once), suites, rounds)
+    assert warm.daemon
+    if refused := warm.daemon.refused():
+        raise RuntimeError(f"{refused} warm calls ran cold")
+    return rows
+
+
+def _lay(entry: Entry, suite: Suite) -> Json:
+    """Make a host as the plugin expects it; gives what a plugin before it says."""
+    if entry.furnish:
+        entry.furnish(suite)
+    if not entry.chained:
+        return None
+    made: Json = json.loads(Attachment(suite, [BEFORE]).add().output)
+    return made
+
+
+def _bars(cold: Bar | None) -> dict[str, dict[str, Bar]]:
+    add = {WARM: WARM_BAR} if cold is None else {COLD: cold, WARM: WARM_BAR}
+    return {"VERSION": {}, "ADD": add, "CHECK": {}, "DEL": {}}
