@@ -93,6 +93,9 @@ BUDGETS = {
         ("cni_bandwidth", "hostnet", "wiring"),
         DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
     ),
+    "bandwidth": Budget(
+        ("cni_bandwidth", "hostnet", "wiring"), DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"}
+    ),
     "bridge": Budget(
         ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),

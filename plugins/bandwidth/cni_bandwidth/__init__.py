@@ -1,0 +1,1 @@
+"""The `bandwidth` plugin: how much a container may receive and send in a second."""

@@ -1,0 +1,75 @@
+"""`bandwidth`: the plugin's verbs, each loading what it needs when it needs it."""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.errors import NOT_AVAILABLE, CniError
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+
+
+def add(call: Call) -> Result:
+    """Limit what the container receives and sends; the previous result with the device for it."""
+    from cni_bandwidth import config as configs
+
+    config, result = configs.read_config(call.config), configs.previous(call)
+    if config.ingress is None and config.egress is None:
+        return result
+    from cni_bandwidth import attach
+
+    return attach.add(call, config, result)
+
+
+def delete(call: Call) -> None:
+    """Lift the limits, whatever the config says today."""
+    from cni_bandwidth import detach
+
+    detach.delete(call)
+
+
+def check(call: Call) -> None:
+    """Compare with what ADD leaves."""
+    from cni_bandwidth import config as configs
+
+    config, result = configs.read_config(call.config), configs.previous(call)
+    if config.ingress is not None or config.egress is not None:
+        from cni_bandwidth import check as checks
+
+        checks.check(call, config, result)
+
+
+def gc(call: Call) -> None:
+    """Remove what attachments that are not valid any more have."""
+    from cni_bandwidth import detach
+
+    detach.gc(call)
+
+
+def status(call: Call) -> None:
+    """Raise CniError(NOT_AVAILABLE) where the config is wrong or the kernel lacks the device."""
+    from cni_bandwidth.config import read_config
+
+    try:
+        config = read_config(call.config)
+    except CniError as error:
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
+    if config.egress is not None:
+        from hostnet.netlink import Netlink
+        from hostnet.sublink import kernel_has
+
+        with Netlink() as nl:
+            if not kernel_has(nl, "ifb"):
+                raise CniError(
+                    NOT_AVAILABLE,
+                    "an ADD would fail: this kernel has no ifb interfaces: modprobe ifb, or limit "
+                    "nothing that the container sends",
+                )
+
+
+PLUGIN = Plugin(
+    "bandwidth", f"CNI bandwidth plugin, pycni {__version__}", add, delete, check, gc, status
+)
