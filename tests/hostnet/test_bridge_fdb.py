@@ -43,7 +43,6 @@ def test_entries_of_other_bridges_are_not_listed(host: Host) -> None:
 
 
 def test_a_link_that_is_no_port(host: Host) -> None:
-    with Netlink() as nl:
-        with pytest.raises(NetlinkError) as caught:
-            bridge_fdb.add(nl, link.get(nl, "lo").index, MAC)
+    with Netlink() as nl, pytest.raises(NetlinkError) as caught:
+        bridge_fdb.add(nl, link.get(nl, "lo").index, MAC)
     assert caught.value.errno in (errno.EINVAL, errno.EOPNOTSUPP)

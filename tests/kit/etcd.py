@@ -226,7 +226,7 @@ class EtcdServer:
 
     def wait_log(self, pattern: str) -> None:
         """Wait until a line of its log matches a regular expression."""
-        tail = ["tail", "--lines=+1", "--follow", self.directory / "log"]
+        tail = ["tail", "--lines=+1", "--follow", str(self.directory / "log")]
         with subprocess.Popen(tail, text=True, stdout=subprocess.PIPE) as follower:
             assert follower.stdout
             alarm = threading.Timer(START_SECONDS, follower.kill)
