@@ -11,22 +11,9 @@ from cni.errors import INVALID_CONFIG, CniError
 from hostnet import netfilter
 from hostnet.netfilter import Netfilter
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from cni.jsonvalue import JsonObject
-
 FILE = "/etc/cni/pycni.json"
 """The host's choice, for all networks whose config makes none: {"backend": "iptables"}."""
 NFTABLES, IPTABLES = "nftables", "iptables"
-
-
-def configured(config: JsonObject, key: str, more: tuple[str, ...] = ()) -> str:
-    """What the config or else the host's file says; empty where neither does.
-
-    key: the one that names it in this config. more: other backends than the two that the key may
-    name. Raises CniError(INVALID_CONFIG) for either, OSError for the file.
-    """
-    return config.choice(key, (NFTABLES, IPTABLES, *more, ""), "") or of_host()
 
 
 def of_host() -> str:
@@ -51,8 +38,8 @@ def of_host() -> str:
 def open_nftables(chosen: str) -> Netfilter | None:
     """A socket to use nftables by; None where iptables is to be used.
 
-    chosen: what `configured` gave; where that is nothing, nftables goes before iptables if the
-    kernel has it. Raises NetlinkError where it has, and does not let us use it.
+    chosen: what the config or else `of_host` says; where that is nothing, nftables goes before
+    iptables if the kernel has it. Raises NetlinkError where it has, and does not let us use it.
     """
     if chosen == IPTABLES:
         return None

@@ -20,6 +20,7 @@ else:
         from _sha512 import sha512
 
 _CHAIN_LONGEST = 28  # MAX_CHAIN_LENGTH of the reference, as many as old iptables takes
+OWN_PREFIX = "CNI-FW-"
 COMMENT_LONGEST = 255  # XT_MAX_COMMENT_LEN - 1, <linux/netfilter/xt_comment.h>
 
 
@@ -27,6 +28,11 @@ def chain(network: str, container: str, prefix: str = "") -> str:
     """The container's own chain on a network: `CNI-`, the prefix, and hexadecimal digits."""
     digest = sha512((network + container).encode(errors="surrogateescape")).hexdigest()
     return f"CNI-{prefix}{digest}"[:_CHAIN_LONGEST]
+
+
+def own_chain(owner: str) -> str:
+    """A chain of ours, of an attachment: the reference has none like it."""
+    return f"{OWN_PREFIX}{hashed(owner, _CHAIN_LONGEST - len(OWN_PREFIX))}"
 
 
 def hashed(text: str, length: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cni_firewall import nftables, plan, withdraw
+from cni_firewall import forward, nftables, plan, withdraw
 from cni_firewall.config import FIREWALLD
-from hostnet.netfilter import Netfilter
 from hostnet.nfowner import Owner
 from hostnet.undo import Undo
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_firewall.bus import Bus
     from cni_firewall.config import Config
+    from cni_firewall.tables import Guarded
 
 
 def add(call: Call, config: Config, result: Result) -> None:
@@ -43,13 +44,31 @@ def _add(call: Call, config: Config, result: Result, bus: Bus | None) -> None:
     wanted = plan.make(config, result, zoned=bus is not None)
     if not wanted:
         return
+    # Whose an address of a zone is, stands in nftables.
+    chosen = backend.NFTABLES if bus is not None else config.backend or backend.of_host()
+    nl = backend.open_nftables(chosen)
+    if nl is None:
+        _give_by_iptables(call, config, wanted)
+        return
     owner = Owner(call.owner)
-    with Netfilter.open() as nl, Undo() as undo:
-        # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
-        undo.push(withdraw.take_back, nl, call.environ, owner)
-        nftables.give(nl, owner, config, wanted)
-        if bus is not None:
-            from cni_firewall import firewalld
+    addresses = [one.address for one in wanted if one.address is not None]
+    versions = sorted({one.version for one in addresses})
+    with nl:
+        forward.require_way(nl, versions)
+        with Undo() as undo:
+            # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
+            undo.push(withdraw.take_back, nl, call.environ, owner)
+            nftables.give(nl, owner, config, wanted)
+            if bus is not None:
+                from cni_firewall import firewalld
 
-            addresses = [one.address for one in wanted if one.address is not None]
-            firewalld.admit(bus, config.zone, addresses)
+                firewalld.admit(bus, config.zone, addresses)
+            forward.open_iptables(nl, config, versions)
+
+
+def _give_by_iptables(call: Call, config: Config, wanted: list[Guarded]) -> None:
+    from cni_firewall import by_iptables
+
+    with Undo() as undo:
+        undo.push(withdraw.remove, call.environ, call.owner)
+        by_iptables.give(call.owner, config, wanted)

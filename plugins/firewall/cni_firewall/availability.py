@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 
+from cni_firewall import forward
 from cni_firewall.config import FIREWALLD
 from cni_firewall.tables import TABLE
 from hostnet import nft
-from hostnet.netfilter import Netfilter
 from hostnet.netlink import NetlinkError
+from wiring import backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
 def require(call: Call, config: Config) -> None:
     """Raise OSError or CniError, with the reason, unless containers can be let through."""
-    if config.backend == FIREWALLD:
+    chosen = config.backend or backend.of_host()
+    if chosen == FIREWALLD:
         from cni_firewall import firewalld
 
         firewalld.require(call.environ).close()
-    with Netfilter.open() as nl:
+        chosen = backend.NFTABLES
+    nl = backend.open_nftables(chosen)
+    if nl is None:
+        from hostnet.iptables import Tool
+
+        Tool(4).require()
+        return
+    with nl:
         if not nl.available():
             raise NetlinkError(
                 errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
@@ -30,3 +39,4 @@ def require(call: Call, config: Config) -> None:
         # libnftables lays the rules down; where they are there already it is not needed.
         if TABLE.problems(nl):
             nft.load()
+        forward.require_way(nl, (4,))

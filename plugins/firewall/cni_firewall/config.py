@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni.record import record
-from wiring import backend
+from wiring.backend import IPTABLES, NFTABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NOT_THEIRS = frozenset(
     {
         *("ACCEPT", "DROP", "QUEUE", "RETURN"),  # iptables' targets
         *("INPUT", "OUTPUT", "FORWARD", "PREROUTING", "POSTROUTING"),
-        *("CNI-FORWARD", "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"),
+        *("CNI-FORWARD", "CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2", "CNI-PASS"),
         *("admin", "forward", "through", "unmark"),  # of the nftables table
     }
 )
@@ -52,7 +52,7 @@ def read(config: JsonObject) -> Config:
     if not _named(zone, _ZONE_LONGEST):
         raise config.wrong("firewalldZone", "the name of a zone: firewall-cmd --get-zones")
     return Config(
-        backend=backend.configured(config, "backend", (FIREWALLD,)),
+        backend=config.choice("backend", (NFTABLES, IPTABLES, FIREWALLD, ""), ""),
         admin_chain=admin,
         zone=zone,
         policy=config.choice("ingressPolicy", (OPEN, SAME_BRIDGE, ISOLATED), OPEN),

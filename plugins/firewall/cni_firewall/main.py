@@ -30,9 +30,10 @@ def add(call: Call) -> Result:
 def delete(call: Call) -> None:
     """Take back all that the attachment has."""
     from cni_firewall import withdraw
-    from hostnet.nfowner import Owner
 
-    withdraw.remove(call.environ, Owner(call.owner))
+    previous = call.prev_result.ips if call.prev_result is not None else ()
+    addresses = [f"{one.address.ip}/{one.address.max_prefixlen}" for one in previous]
+    withdraw.remove(call.environ, call.owner, addresses)
 
 
 def check(call: Call) -> None:

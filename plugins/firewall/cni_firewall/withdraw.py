@@ -5,33 +5,68 @@ from __future__ import annotations
 from cni_firewall import nftables
 from cni_firewall.tables import REGISTRY, ZONED
 from hostnet import netfilter
+from hostnet.iptables_look import Here
+from hostnet.nfowner import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from hostnet.netfilter import Netfilter
-    from hostnet.nfowner import Owner
 
 
-def remove(environ: Mapping[str, str], owner: Owner) -> None:
-    """Take back all the owner has, whatever the config says today. Raises CniError, OSError."""
+def remove(environ: Mapping[str, str], owner: str, addresses: Collection[str] = ()) -> None:
+    """Take back all the owner has, whatever the config says today, and by whichever backend.
+
+    addresses: the attachment's with their full prefix length, where they are known: the reference's
+    rules say nothing else. Raises CniError, OSError.
+    """
     nl = netfilter.find()
-    if nl is not None:
-        with nl:
-            take_back(nl, environ, owner)
+    try:
+        if nl is not None:
+            take_back(nl, environ, Owner(owner))
+        here = Here(nl)
+        if here.any("filter"):
+            _remove_by_iptables(nl, here, owner, addresses)
+    finally:
+        if nl is not None:
+            nl.close()
 
 
-def sweep(environ: Mapping[str, str], network: str, keep: Iterable[str]) -> None:
+def _remove_by_iptables(
+    nl: Netfilter | None, here: Here, owner: str, addresses: Collection[str]
+) -> None:
+    from wiring import xtables
+
+    places = here.settled("filter", xtables.own_chain(owner))
+    unnamed = addresses and here.with_chain("filter", "CNI-FORWARD")
+    if not places and not unnamed:
+        return
+    from cni_firewall import by_iptables
+
+    by_iptables.remove(places, owner)
+    if unnamed:
+        by_iptables.remove_unnamed(nl, unnamed, addresses)
+
+
+def sweep(environ: Mapping[str, str], network: str, keep: Collection[str]) -> None:
     """Take back what owners of this network have that are not among `keep`.
 
     Raises CniError, OSError.
     """
     nl = netfilter.find()
-    if nl is not None:
-        with nl:
+    try:
+        if nl is not None:
             for owner in REGISTRY.strangers(nl, network, keep):
                 take_back(nl, environ, owner)
+        here = Here(nl)
+        if here.any("filter"):
+            from cni_firewall import by_iptables
+
+            by_iptables.remove_strangers(here, network, keep)
+    finally:
+        if nl is not None:
+            nl.close()
 
 
 def take_back(nl: Netfilter, environ: Mapping[str, str], owner: Owner) -> None:
