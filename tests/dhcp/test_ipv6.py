@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cni.errors import TRY_AGAIN_LATER
-from tests.dhcp.world import RANGE4, Daemon, Dnsmasq, Lan, Network, addresses
+from tests.dhcp.world import IMPATIENT, RANGE4, Daemon, Dnsmasq, Lan, Network, addresses
 from tests.kit.calls import PluginError
 from tests.kit.namespace import Namespace
 from tests.kit.probe import wait_reach, wait_until
@@ -121,6 +121,7 @@ def test_both_families_at_once(
 def test_one_family_that_fails_gives_the_others_address_back(
     network: Network, lan: Lan, daemon: Daemon, container: Namespace, tmp_path: Path
 ) -> None:
+    daemon.start_again(IMPATIENT)
     network.ipam["ipv6"] = "slaac"
     with Dnsmasq(lan, tmp_path, RANGE4) as server:
         with pytest.raises(PluginError, match="no router gave interface eth0 an") as caught:
@@ -134,6 +135,7 @@ def test_one_family_that_fails_gives_the_others_address_back(
 def test_a_router_that_leaves_addresses_to_a_server(
     only_six: Network, lan: Lan, daemon: Daemon, container: Namespace, tmp_path: Path
 ) -> None:
+    daemon.start_again(IMPATIENT)
     only_six.ipam["ipv6"] = "slaac"
     with (
         Dnsmasq(lan, tmp_path, *STATEFUL),
@@ -145,6 +147,7 @@ def test_a_router_that_leaves_addresses_to_a_server(
 def test_no_server_of_ipv6(
     only_six: Network, lan: Lan, daemon: Daemon, container: Namespace
 ) -> None:
+    daemon.start_again(IMPATIENT)
     only_six.ipam["ipv6"] = "dhcp"
     with pytest.raises(PluginError, match="no DHCPv6 server or router") as caught:
         only_six.add(container)
@@ -154,6 +157,7 @@ def test_no_server_of_ipv6(
 def test_a_server_without_addresses(
     only_six: Network, lan: Lan, daemon: Daemon, container: Namespace, tmp_path: Path
 ) -> None:
+    daemon.start_again(IMPATIENT)
     only_six.ipam["ipv6"] = "dhcp"
     with (
         Dnsmasq(lan, tmp_path, "--dhcp-range=fd99::100,fd99::100,64,1h", "--enable-ra"),

@@ -140,9 +140,7 @@ def test_the_result_in_every_version(
 def test_the_broadcast_flag(
     lan: Lan, network: Network, server: Dnsmasq, container: Namespace, daemon: Daemon
 ) -> None:
-    daemon.stop()
-    daemon.add_flags("-broadcast=true")
-    daemon.start()
+    daemon.start_again("-broadcast=true")
     network.add(container)
     server.wait("broadcast response")
     network.delete(container)

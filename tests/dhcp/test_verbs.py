@@ -175,10 +175,8 @@ def test_a_socket_that_was_left_is_replaced(daemon: Daemon, network: Network) ->
 
 
 def test_the_pidfile(daemon: Daemon, tmp_path: Path) -> None:
-    daemon.stop()
     pidfile = tmp_path / "pid"
-    daemon.add_flags("-pidfile", str(pidfile))
-    daemon.start()
+    daemon.start_again("-pidfile", str(pidfile))
     assert pidfile.read_text() == str(daemon.pid)
     daemon.stop()
     assert not pidfile.exists()
@@ -237,6 +235,16 @@ def test_a_daemon_with_the_hosts_root_elsewhere(
         daemon.stop()
         Path(f"{socket_path}.lock").unlink()
         Path(socket_path.removesuffix(".sock")).rmdir()
+
+
+def test_an_interface_without_a_hardware_address(
+    network: Network, daemon: Daemon, container: Namespace
+) -> None:
+    container.command("ip", "tuntap", "add", "eth0", "mode", "tun")
+    with pytest.raises(PluginError, match="eth0 has no Ethernet address") as caught:
+        network.runtime.add(network.alone, netns=container)
+    assert caught.value.code == INVALID_CONFIG
+    container.command("ip", "link", "delete", "eth0")
 
 
 def test_a_link_that_is_down_is_brought_up(

@@ -138,6 +138,12 @@ class Daemon(Logged):
         """For the next start."""
         self._argv = (*self._argv, *flags)
 
+    def start_again(self, *flags: str) -> None:
+        """With more flags."""
+        self.stop()
+        self.add_flags(*flags)
+        self.start()
+
     def renew(self) -> None:
         """Have it renew everything now."""
         self.send(signal.SIGHUP)
@@ -148,6 +154,10 @@ class Daemon(Logged):
         if not self.directory.exists():
             return []
         return [json.loads(path.read_text()) for path in sorted(self.directory.glob("*.json"))]
+
+
+IMPATIENT = "-resendtimeout=1s"
+"""For tests in which nobody answers."""
 
 
 class Network:

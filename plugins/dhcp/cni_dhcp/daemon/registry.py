@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Answer = dict[str, JsonValue]
 
+_MAC_LENGTH = len("0a:58:0a:01:00:02")
+
 
 class Registry:
     """Of one daemon."""
@@ -133,7 +135,14 @@ class Registry:
                 "host's root is",
             ) from gone
         try:
-            site.place = replace(place, index=site.link().index)
+            found = site.link()
+            if len(found.mac) != _MAC_LENGTH:
+                raise CniError(
+                    INVALID_CONFIG,
+                    f"interface {found.name} has no Ethernet address, by which DHCP servers and "
+                    "routers know a client: dhcp is for kinds of interface that have one",
+                )
+            site.place = replace(place, index=found.index)
         except GoneError as gone:
             site.close()
             raise CniError(
