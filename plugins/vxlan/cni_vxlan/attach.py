@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import complete, detach, identity, provision, segment
+from cni_vxlan import complete, detach, evpn, identity, provision, segment
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -49,7 +49,7 @@ def add(call: Call) -> Result:
         if config.overlay.mode == "l2":
             provisioned = _look_again(nl, config, completed, provisioned, undo)
         if config.overlay.peers.engine == "evpn":
-            _introduce(nl, call, provisioned, result)
+            _advertise(nl, call, provisioned, result)
         made = provisioned.device
         shown = Interface(made.name, mac=made.mac, mtu=made.mtu)
         # After those of the container, which others find by their order.
@@ -88,9 +88,9 @@ def _look_again(
     return provision.ensure(nl, overlay, completed.bridged, undo)
 
 
-def _introduce(nl: Netlink, call: Call, provisioned: Provisioned, result: Result) -> None:
-    """Let FRR know the container's MAC and addresses."""
+def _advertise(nl: Netlink, call: Call, provisioned: Provisioned, result: Result) -> None:
+    """Let FRR advertise the container's MAC and addresses."""
     port = link.get(nl, veth.host_veth(call.owner))
     mac = result.interfaces[_INNER].mac
     addresses = [one.address for one in result.ips]
-    segment.introduce(nl, provisioned.bridge, port.index, mac, addresses)
+    evpn.advertise(nl, provisioned.bridge, port.index, mac, addresses)

@@ -7,7 +7,7 @@ container. STATUS tells whether the peers are up to date.
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_vxlan import complete, device, engines, segment
+from cni_vxlan import complete, device, engines, evpn, segment
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link, vtepguard
@@ -65,7 +65,7 @@ def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Itera
         return
     mac = next((one.mac for one in result.interfaces if one.sandbox), "")
     addresses = [one.address for one in result.ips]
-    yield from segment.introduction_problems(nl, on, port.index, mac, addresses)
+    yield from evpn.problems(nl, on, port.index, mac, addresses)
 
 
 def _guard_problems(plan: Plan) -> list[str]:

@@ -1,26 +1,21 @@
 """The overlay's bridge, and in mode l2 the device as its port.
 
 The bridge bears the network's mark where this plugin made it; one that was there before has none
-and is never removed. With EVPN, FRR advertises a container's addresses only where the bridge has a
-neighbour entry for each of them, so ADD makes these. They bear our mark (`proto 201`) and lead to a
-MAC that the bridge is told to have behind the container's port. That entry goes with the port, by
-whatever way the port goes; a neighbour whose MAC has none is a stale one.
+and is never removed.
 """
 
 from __future__ import annotations
 
 from cni.errors import IN_THE_WAY, CniError
-from cni_vxlan import device, identity
-from cni_vxlan.reconcile import PROTOCOL
-from hostnet import bridge, bridge_fdb, link, neighbour, vxlan
+from cni_vxlan import device, evpn, identity
+from hostnet import bridge, link, vxlan
 from hostnet.lock import NamespaceLock
 from wiring import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from cni.ip import Interface
     from cni_vxlan.overlay import Overlay
     from hostnet.link import Link
     from hostnet.netlink import Netlink
@@ -95,35 +90,6 @@ def _switches(overlay: Overlay) -> dict[str, bool]:
     return {"learning": not told, "neigh_suppress": told}
 
 
-def introduce(nl: Netlink, on: Link, port: int, mac: str, addresses: Iterable[Interface]) -> None:
-    """Let FRR know a container. port: the index of its port. mac: of its interface."""
-    bridge_fdb.add(nl, port, mac)
-    for one in addresses:
-        neighbour.add(nl, on.index, one.ip, mac, protocol=PROTOCOL, replace=True)
-
-
-def introduction_problems(
-    nl: Netlink, on: Link, port: int, mac: str, addresses: Iterable[Interface]
-) -> Iterator[str]:
-    """What of `introduce` is missing, in words."""
-    if bridge_fdb.static(bridge_fdb.dump(nl, on.index)).get(mac) != port:
-        yield f"bridge {on.name} has no static entry for {mac}"
-    there = {one.address: one.mac for one in neighbour.dump(nl, index=on.index, protocol=PROTOCOL)}
-    for one in addresses:
-        if there.get(one.ip) != mac:
-            yield f"bridge {on.name} has no neighbour entry for {one.ip} at {mac}"
-
-
-def forget(nl: Netlink, on: Link) -> None:
-    """Remove the neighbours of containers that are gone."""
-    there = neighbour.dump(nl, index=on.index, protocol=PROTOCOL)
-    if there:
-        known = bridge_fdb.static(bridge_fdb.dump(nl, on.index))
-        for one in there:
-            if one.mac not in known:
-                neighbour.delete(nl, on.index, one.address, missing_ok=True)
-
-
 def leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
     """After a DEL: remove what no container of this host needs any more.
 
@@ -145,7 +111,7 @@ def _leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
     if on is None and name:
         on = _own(nl, network, name)
     if on is not None:
-        forget(nl, on)
+        evpn.withdraw_gone(nl, on)
         ports = link.dump(nl, master=on.index)
         if any(found is None or port.index != found.index for port in ports):
             return
