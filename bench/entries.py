@@ -7,6 +7,7 @@ behind another in a chain get the result of a `bridge`, which is called once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,6 +98,17 @@ def _routes(suite: Suite) -> None:
     suite.container.command(*ip, "replace", "default", "via", "10.88.0.1", "dev", "eth0")
 
 
+def _shaping(suite: Suite) -> None:
+    """None, as the bridge left it: bandwidth's DEL leaves the host's end to whoever deletes it.
+
+    Without this the reference finds its own queueing discipline from last time, and fails.
+    """
+    ports = suite.host.command("ip", "-json", "link", "show", "master", "bench0").stdout
+    for port in json.loads(ports):
+        for side in ("root", "ingress"):
+            suite.host.command("tc", "qdisc", "del", "dev", port["ifname"], side, check=False)
+
+
 BEFORE: Config = _BRIDGE
 """The plugin whose result the chained ones get."""
 
@@ -148,6 +160,7 @@ _CHAINED = {
             _AS_START,
             chained=True,
             kind="ifb",
+            renew=_shaping,
         )
     ],
     "sbr": [Entry(_of("sbr"), "", _AS_START, chained=True, renew=_routes)],
