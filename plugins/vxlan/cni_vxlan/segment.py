@@ -7,9 +7,8 @@ and is never removed.
 from __future__ import annotations
 
 from cni.errors import IN_THE_WAY, CniError
-from cni_vxlan import device, evpn, identity
-from hostnet import bridge, link, vxlan
-from hostnet.lock import NamespaceLock
+from cni_vxlan import identity
+from hostnet import bridge, link
 from wiring import host
 
 TYPE_CHECKING = False
@@ -88,54 +87,3 @@ def _switches(overlay: Overlay) -> dict[str, bool]:
     """With EVPN, FRR says who is where, and requests are answered from what it says."""
     told = overlay.peers.engine == "evpn"
     return {"learning": not told, "neigh_suppress": told}
-
-
-def leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
-    """After a DEL: remove what no container of this host needs any more.
-
-    With a segment's last container go its device, the guard, and the bridge if it is the network's
-    own. The device of mode l3, which other hosts' routes lead to, stays. vni: 0 where nobody knows
-    it. port: for a guard without a device. name: of the bridge, empty where nobody knows it.
-    """
-    if vni and not _is_routed(_own(nl, network, identity.device_name(vni))):
-        with NamespaceLock():
-            _leave(nl, network, vni, port, name)
-
-
-def _leave(nl: Netlink, network: str, vni: int, port: int, name: str) -> None:
-    """The device goes last, since what is left over by a call that was killed is found by it."""
-    found = _own(nl, network, identity.device_name(vni))
-    if _is_routed(found):
-        return
-    on = link.by_index(nl, found.master) if found is not None and found.master else None
-    if on is None and name:
-        on = _own(nl, network, name)
-    if on is not None:
-        evpn.withdraw_gone(nl, on)
-        ports = link.dump(nl, master=on.index)
-        if any(found is None or port.index != found.index for port in ports):
-            return
-    elif found is None:
-        return
-    if found is not None:
-        link.set_down(nl, found.index)
-        port = vxlan.Vxlan(found).port
-    device.unguard(port, vni)
-    mark = identity.read_alias(on.alias) if on is not None else None
-    if on is not None and mark is not None and mark.is_of(network):
-        link.delete(nl, on.index, missing_ok=True)
-    if found is not None:
-        link.delete(nl, found.index, missing_ok=True)
-
-
-def _own(nl: Netlink, network: str, name: str) -> Link | None:
-    """The link of this name if it bears the network's mark."""
-    found = link.find(nl, name)
-    mark = identity.read_alias(found.alias) if found is not None else None
-    return found if mark is not None and mark.is_of(network) else None
-
-
-def _is_routed(found: Link | None) -> bool:
-    """Whether it is the device of mode l3, which stands for subnets."""
-    mark = identity.read_alias(found.alias) if found is not None else None
-    return mark is not None and bool(mark.subnets)
