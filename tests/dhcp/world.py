@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.dhcp.logged import Logged
 from tests.kit.calls import Document, Runtime
@@ -20,11 +20,22 @@ SERVER4 = "10.99.0.1"
 SERVER6 = "fd99::1"
 
 
+class Segment(Protocol):
+    """Where servers are: a namespace, and the name of its card."""
+
+    @property
+    def servers(self) -> Namespace: ...
+
+    @property
+    def card(self) -> str: ...
+
+
 class Lan:
     """The bridge `lan` of the host, and `servers`, a namespace on it with 10.99.0.1 and fd99::1."""
 
     def __init__(self, host: Host, directory: Path) -> None:
         self.host = host
+        self.card = "eth0"
         self.servers = Namespace(directory / "servers")
         # A router announces nothing while its own address is looked over for duplicates.
         self.servers.command("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
@@ -52,12 +63,12 @@ class Lan:
 class Dnsmasq(Logged):
     """Debian's dnsmasq on the LAN; options: more of its own."""
 
-    def __init__(self, lan: Lan, directory: Path, *options: str) -> None:
+    def __init__(self, lan: Segment, directory: Path, *options: str) -> None:
         self.leases = directory / "dnsmasq.leases"
         super().__init__(
             lan.servers,
             *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0"),
-            *("--interface=eth0", "--bind-interfaces", "--user=root", "--pid-file="),
+            *(f"--interface={lan.card}", "--bind-interfaces", "--user=root", "--pid-file="),
             *("--no-ping", "--log-dhcp", "--log-facility=-", f"--dhcp-leasefile={self.leases}"),
             *options,
         )

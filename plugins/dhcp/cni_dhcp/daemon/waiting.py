@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from hostnet import link
 from hostnet.monitor import RTNLGRP_LINK, Monitor
 
 TYPE_CHECKING = False
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from cni_dhcp.daemon.place import Site
+    from hostnet.link import Link
 
     T = TypeVar("T")
 
 CARRIER_SECONDS = 5.0
+_IF_OPER_UNKNOWN = 0  # <linux/if.h>
 
 
 async def until(
@@ -54,10 +57,17 @@ async def _readable(fd: int, seconds: float) -> bool:
 
 
 async def running(site: Site) -> bool:
-    """Wait until the interface is up with a carrier; whether it is.
+    """Wait until what the interface sends goes out; whether it does.
 
-    Where it never is, a client asks all the same: some kinds tell no state.
+    Where it never does, a client asks all the same.
     """
     return bool(
-        await until(site, lambda: site.link().running or None, CARRIER_SECONDS, RTNLGRP_LINK)
+        await until(site, lambda: _runs(site.link()) or None, CARRIER_SECONDS, RTNLGRP_LINK)
+    )
+
+
+def _runs(found: Link) -> bool:
+    """Some kinds, such as ipvlan, have a carrier and tell no state."""
+    return found.running or (
+        found.carrier and found.attribute(link.IFLA_OPERSTATE) == bytes([_IF_OPER_UNKNOWN])
     )
