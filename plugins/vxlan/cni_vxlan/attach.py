@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import complete, detach, evpn, identity, provision, segment
+from cni_vxlan import complete, detach, evpn, identity, overlay_bridge, provision
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -62,7 +62,7 @@ def _add_to_flannel(
     """flanneld makes the device and tells it the peers."""
     completed = complete.for_flannel(nl, call, config, flannel)
     with NamespaceLock():
-        segment.ensure(nl, call.network, completed.bridged, undo)
+        overlay_bridge.ensure(nl, call.network, completed.bridged, undo)
     return attach.add(completed.call, completed.bridged)
 
 
@@ -78,12 +78,12 @@ def _look_again(
     """A segment as it is now that the container is on its bridge, made anew if it had gone."""
     network, overlay = config.overlay.network, config.overlay
     with NamespaceLock():
-        on = link.get(nl, overlay.bridge)
-        if on.index != before.bridge.index and not on.alias:
+        bridge = link.get(nl, overlay.bridge)
+        if bridge.index != before.bridge.index and not bridge.alias:
             # The network's own bridge had gone too, and attaching has made it anew.
-            link.change(nl, on.index, alias=identity.alias(network))
+            link.change(nl, bridge.index, alias=identity.alias(network))
         made = link.find(nl, overlay.device)
-    if made is not None and made.index == before.device.index and made.master == on.index:
+    if made is not None and made.index == before.device.index and made.master == bridge.index:
         return before
     return provision.ensure(nl, overlay, completed.bridged, undo)
 

@@ -7,7 +7,7 @@ container. STATUS tells whether the peers are up to date.
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_vxlan import complete, device, engines, evpn, segment
+from cni_vxlan import complete, device, engines, evpn, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link, vtepguard
@@ -52,20 +52,20 @@ def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Itera
     overlay = plan.wanted.overlay
     yield from device.problems(nl, plan.wanted, found)
     yield from _guard_problems(plan)
-    on = link.find(nl, overlay.bridge)
-    if overlay.mode != "l2" or on is None:
+    bridge = link.find(nl, overlay.bridge)
+    if overlay.mode != "l2" or bridge is None:
         return
-    if found.master != on.index:
-        yield f"device {found.name} is not a port of bridge {on.name}"
+    if found.master != bridge.index:
+        yield f"device {found.name} is not a port of bridge {bridge.name}"
         return
-    yield from segment.switch_problems(overlay, found)
+    yield from overlay_bridge.switch_problems(overlay, found)
     port = link.find(nl, veth.host_veth(call.owner))
     result = call.prev_result
     if overlay.peers.engine != "evpn" or port is None or result is None:
         return
     mac = next((one.mac for one in result.interfaces if one.sandbox), "")
     addresses = [one.address for one in result.ips]
-    yield from evpn.problems(nl, on, port.index, mac, addresses)
+    yield from evpn.problems(nl, bridge, port.index, mac, addresses)
 
 
 def _guard_problems(plan: Plan) -> list[str]:

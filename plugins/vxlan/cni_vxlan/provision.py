@@ -9,7 +9,7 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, TRY_AGAIN_LATER, CniError
 from cni.record import record, replace
 from cni.stderr import say
-from cni_vxlan import device, engines, segment
+from cni_vxlan import device, engines, overlay_bridge
 from cni_vxlan.reconcile import reconcile
 from hostnet import link, vtepguard
 from hostnet.lock import NamespaceLock
@@ -43,7 +43,7 @@ def ensure(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Provi
     Raises CniError as `engines.plan` and `device.ensure` do.
     """
     for _ in range(_ATTEMPTS):
-        segment.find(nl, overlay.network, overlay.bridge)
+        overlay_bridge.find(nl, overlay.network, overlay.bridge)
         plan = engines.plan(nl, overlay, device.look(nl, overlay))
         with NamespaceLock():
             found = device.find(nl, overlay)
@@ -58,10 +58,10 @@ def _provision(
 ) -> Provisioned:
     """The part under the lock. The device comes up last, when the guard is there."""
     wanted, overlay = plan.wanted, plan.wanted.overlay
-    on = segment.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
+    bridge = overlay_bridge.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
     made = device.ensure(nl, wanted, found, undo)
     if overlay.mode == "l2":
-        segment.join(nl, overlay, made, on)
+        overlay_bridge.join(nl, overlay, made, bridge)
     if plan.peers_known:
         _guard(plan)
     if not made.up:
@@ -69,7 +69,7 @@ def _provision(
         made = link.by_index(nl, made.index)
     if plan.peers_known and plan.peers is not None:
         _tell(nl, plan, made)
-    return Provisioned(plan, made, on)
+    return Provisioned(plan, made, bridge)
 
 
 def _guard(plan: Plan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import LIMITED, NO_ADDRESS, CniError
 from cni.record import replace
-from cni_vxlan import complete, device, engines, identity, layout, segment
+from cni_vxlan import complete, device, engines, identity, layout, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Etcd, Flannel
 from hostnet import link
@@ -40,7 +40,7 @@ def status(call: Call) -> None:
 def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     """What an attachment would get. Raises CniError or OSError where it would get nothing."""
     overlay = config.overlay
-    segment.find(nl, overlay.network, overlay.bridge)
+    overlay_bridge.find(nl, overlay.network, overlay.bridge)
     if isinstance(overlay.peers, Flannel):
         return complete.for_flannel(nl, call, config, overlay.peers)
     found = device.look(nl, overlay)

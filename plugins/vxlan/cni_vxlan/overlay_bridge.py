@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cni.errors import IN_THE_WAY, CniError
 from cni_vxlan import identity
-from hostnet import bridge, link
+from hostnet import bridge as bridges
+from hostnet import link
 from wiring import host
 
 TYPE_CHECKING = False
@@ -55,29 +56,30 @@ def ensure(nl: Netlink, network: str, wanted: Bridged, undo: Undo) -> Link:
     return made
 
 
-def join(nl: Netlink, overlay: Overlay, made: Link, on: Link) -> None:
+def join(nl: Netlink, overlay: Overlay, made: Link, bridge: Link) -> None:
     """Make the device a port of the bridge, set as its engine needs it.
 
     Raises CniError(IN_THE_WAY) where the device of another network is a port already.
     """
-    if made.master != on.index:
-        for other in link.dump(nl, master=on.index):
+    if made.master != bridge.index:
+        for other in link.dump(nl, master=bridge.index):
             mark = identity.read_alias(other.alias)
             if other.kind == "vxlan" and mark is not None and not mark.is_of(overlay.network):
                 raise CniError(
                     IN_THE_WAY,
-                    f'key "bridge": found "{on.name}", on which network "{mark.name}" is already '
-                    f"by {other.name}: both would be one segment; give each a bridge of its own",
+                    f'key "bridge": found "{bridge.name}", on which network "{mark.name}" is '
+                    f"already by {other.name}: both would be one segment; give each a bridge of "
+                    "its own",
                 )
-        link.change(nl, made.index, master=on.index)
+        link.change(nl, made.index, master=bridge.index)
         made = link.by_index(nl, made.index)
     if list(switch_problems(overlay, made)):
-        link.change(nl, made.index, port=bridge.port(**_switches(overlay)))
+        link.change(nl, made.index, port=bridges.port(**_switches(overlay)))
 
 
 def switch_problems(overlay: Overlay, port: Link) -> Iterator[str]:
     """What of the port's switches is not as its engine needs it, in words."""
-    present = bridge.switches(port)
+    present = bridges.switches(port)
     for name, wanted in _switches(overlay).items():
         if present.get(name) != wanted:
             yield f"device {port.name} has {name} {'off' if wanted else 'on'} as a bridge port"
