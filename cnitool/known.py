@@ -156,6 +156,15 @@ PLUGINS: dict[str, Keys] = {
         "conditionsV6": [STRING],
     },
     "ptp": {**_MASQUERADE, "mtu": INTEGER},
+    "tap": {
+        "multiQueue": BOOLEAN,
+        "mtu": INTEGER,
+        "mac": MAC,
+        "owner": INTEGER,
+        "group": INTEGER,
+        "bridge": STRING,
+        "selinuxContext": STRING,
+    },
     "tuning": {
         "sysctl": {"*": STRING},
         "mac": MAC,

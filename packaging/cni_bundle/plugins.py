@@ -98,6 +98,12 @@ def _static() -> Plugin:
     return PLUGIN
 
 
+def _tap() -> Plugin:
+    from cni_tap.main import PLUGIN
+
+    return PLUGIN
+
+
 def _tuning() -> Plugin:
     from cni_tuning.main import PLUGIN
 
@@ -137,6 +143,7 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "portmap": _portmap,
     "ptp": _ptp,
     "static": _static,
+    "tap": _tap,
     "tuning": _tuning,
     "vlan": _vlan,
     "vxlan": _vxlan,

@@ -32,6 +32,7 @@ MODULES = {
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
     "static": "cni_static.main",
+    "tap": "cni_tap.main",
     "tuning": "cni_tuning.main",
     "vlan": "cni_vlan.main",
     "vxlan": "cni_vxlan.main",

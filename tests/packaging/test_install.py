@@ -25,6 +25,7 @@ ENTRIES = {
     "portmap",
     "ptp",
     "static",
+    "tap",
     "tuning",
     "vlan",
     "vxlan",

@@ -94,7 +94,8 @@ BUDGETS = {
         DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
     ),
     "bandwidth": Budget(
-        ("cni_bandwidth", "hostnet", "wiring"), DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"}
+        ("cni_bandwidth", "hostnet", "wiring"),
+        DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
     ),
     "bridge": Budget(
         ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -127,6 +128,9 @@ BUDGETS = {
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
     "static": Budget(("cni_static",), DOOR | CALL),
+    "tap": Budget(
+        ("cni_host_local", "cni_tap", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
+    ),
     "tuning": Budget(("cni_tuning", "hostnet"), DOOR | CALL | {"_ctypes", "struct"}),
     "vlan": Budget(
         ("cni_host_local", "cni_vlan", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -177,6 +181,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "macvlan": {"master": "below0", "ipam": ipam},
         "portmap": {"backend": "nftables", "runtimeConfig": {"portMappings": [mapping]}},
         "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
+        "tap": {"ipam": ipam},
         "vlan": {"master": "below0", "vlanId": 5, "ipam": ipam},
         "static": {"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}]}},
         "tuning": {"sysctl": {"net.core.somaxconn": "5"}, "mtu": 1400, "dataDir": str(state)},

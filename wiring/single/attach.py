@@ -177,10 +177,21 @@ def create(
     return finish(scene, made)
 
 
-def finish(scene: Scene, made: Link) -> Link:
-    """Give a new link of the container, which is down, its own name and its label."""
+def finish(
+    scene: Scene, made: Link, *, mac: str = "", mtu: int = 0, master: int | None = None
+) -> Link:
+    """Give a new link of the container, which is down, its own name and its label.
+
+    And what it did not get when it was made. master: index of a bridge there, None for none.
+    """
     link.change(
-        scene.inside, made.index, name=scene.call.ifname, alias=label.alias(scene.call.owner)
+        scene.inside,
+        made.index,
+        name=scene.call.ifname,
+        alias=label.alias(scene.call.owner),
+        mac=mac,
+        mtu=mtu,
+        master=master,
     )
     return link.by_index(scene.inside, made.index)
 
