@@ -7,11 +7,10 @@ container. STATUS tells whether the peers are up to date.
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_vxlan import complete, device, engines, evpn, overlay_bridge
+from cni_vxlan import complete, device, engines, evpn, guard, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
-from hostnet import link, vtepguard
-from hostnet.netfilter import Netfilter
+from hostnet import link
 from hostnet.netlink import Netlink
 from wiring import check as checks
 from wiring import veth
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from cni.call import Call
     from cni_vxlan.engines import Plan
-    from cni_vxlan.overlay import Overlay
     from hostnet.link import Link
 
 
@@ -51,7 +49,7 @@ def check(call: Call) -> None:
 def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Iterator[str]:
     overlay = plan.wanted.overlay
     yield from device.problems(nl, plan.wanted, found)
-    yield from _guard_problems(plan)
+    yield from guard.problems(plan)
     bridge = link.find(nl, overlay.bridge)
     if overlay.mode != "l2" or bridge is None:
         return
@@ -66,20 +64,3 @@ def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Itera
     mac = next((one.mac for one in result.interfaces if one.sandbox), "")
     addresses = [one.address for one in result.ips]
     yield from evpn.problems(nl, bridge, port.index, mac, addresses)
-
-
-def _guard_problems(plan: Plan) -> list[str]:
-    overlay, iifname = plan.wanted.overlay, plan.wanted.underlay.arrives_by
-    with Netfilter.open() as nl:
-        if plan.peers_known:
-            return vtepguard.problems(
-                nl, overlay.port, overlay.vni, peers=plan.let_in, underlay=iifname
-            )
-        return _unguarded(nl, overlay)
-
-
-def _unguarded(nl: Netfilter, overlay: Overlay) -> list[str]:
-    """With etcd, the peers are the watcher's affair; that there is a guard is not."""
-    if (overlay.port, overlay.vni) in vtepguard.registered(nl):
-        return []
-    return [f"VNI {overlay.vni} on UDP port {overlay.port} is open to everybody"]

@@ -7,7 +7,7 @@ become invalid since the ADD.
 from __future__ import annotations
 
 from cni import ipam
-from cni_vxlan import device, identity, ipam_call
+from cni_vxlan import guard, identity, ipam_call
 from cni_vxlan.config import lenient
 from hostnet import link, vxlan
 from hostnet.lock import NamespaceLock
@@ -85,7 +85,7 @@ def _leave_segment(nl: Netlink, network: str, known: Lenient) -> None:
     if found is not None:
         link.set_down(nl, found.index)
         port = vxlan.Vxlan(found).port
-    device.unguard(port, known.vni)
+    guard.remove(port, known.vni)
     mark = identity.read_alias(bridge.alias) if bridge is not None else None
     if bridge is not None and mark is not None and mark.is_of(network):
         link.delete(nl, bridge.index, missing_ok=True)

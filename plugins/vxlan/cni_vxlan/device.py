@@ -13,8 +13,8 @@ from ipaddress import ip_interface
 
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
-from cni_vxlan import identity, port_holder
-from hostnet import address, link, netfilter, offload, sysctl, vtepguard, vxlan
+from cni_vxlan import guard, identity, port_holder
+from hostnet import address, link, offload, sysctl, vxlan
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import NetlinkError
 
@@ -303,15 +303,7 @@ def remove(nl: Netlink, found: Link) -> None:
     """Take the device away, and then the guard of its VNI."""
     settings = vxlan.Vxlan(found)
     link.delete(nl, found.index, missing_ok=True)
-    unguard(settings.port, settings.vni)
-
-
-def unguard(port: int, vni: int) -> None:
-    """Guard the VNI no longer; no error on a kernel that cannot. Raises OSError."""
-    rules = netfilter.find()
-    if rules is not None:
-        with rules:
-            vtepguard.remove(rules, port, vni)
+    guard.remove(settings.port, settings.vni)
 
 
 def _remove_unused(nl: Netlink, wanted: Wanted, made: Link) -> None:

@@ -20,15 +20,14 @@ import time
 from cni.errors import CniError
 from cni.record import record, replace
 from cni_vxlan import device as devices
-from cni_vxlan import engines, watchstate
+from cni_vxlan import engines, guard, watchstate
 from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
 from cni_vxlan.peers import Etcd
 from cni_vxlan.reconcile import change, reconcile
 from cni_vxlan.roster import Roster
 from cni_vxlan.tenure import Held, Lost, Stand, Tenure, Unsure
-from hostnet import vtepguard, vxlan
+from hostnet import vxlan
 from hostnet.lock import NamespaceLock
-from hostnet.netfilter import Netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -273,17 +272,8 @@ class Keeper:
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""
         plan = self._place.plan
-        if plan is None:
-            return
-        with Netfilter.open() as nl:
-            vtepguard.ensure(
-                nl,
-                self.overlay.port,
-                self.overlay.vni,
-                peers=[peer.address for peer in peers],
-                underlay=plan.wanted.underlay.arrives_by,
-                thorough=thorough,
-            )
+        if plan is not None:
+            guard.ensure(plan.wanted, [peer.address for peer in peers], thorough=thorough)
 
     def _take_note(self, done: Changes, count: int, start: float) -> None:
         self._count = count

@@ -9,11 +9,10 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, TRY_AGAIN_LATER, CniError
 from cni.record import record, replace
 from cni.stderr import say
-from cni_vxlan import device, engines, overlay_bridge
+from cni_vxlan import device, engines, guard, overlay_bridge
 from cni_vxlan.reconcile import reconcile
-from hostnet import link, vtepguard
+from hostnet import link
 from hostnet.lock import NamespaceLock
-from hostnet.netfilter import Netfilter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,26 +62,13 @@ def _provision(
     if overlay.mode == "l2":
         overlay_bridge.join(nl, overlay, made, bridge)
     if plan.peers_known:
-        _guard(plan)
+        guard.ensure(wanted, plan.let_in)
     if not made.up:
         device.bring_up(nl, wanted, made)
         made = link.by_index(nl, made.index)
     if plan.peers_known and plan.peers is not None:
         _tell(nl, plan, made)
     return Provisioned(plan, made, bridge)
-
-
-def _guard(plan: Plan) -> None:
-    """Let the VTEPs' packets in and no others. Raises OSError."""
-    wanted = plan.wanted
-    with Netfilter.open() as nl:
-        vtepguard.ensure(
-            nl,
-            wanted.overlay.port,
-            wanted.overlay.vni,
-            peers=plan.let_in,
-            underlay=wanted.underlay.arrives_by,
-        )
 
 
 def _tell(nl: Netlink, plan: Plan, made: Link) -> None:
