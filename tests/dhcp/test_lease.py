@@ -327,8 +327,10 @@ def test_a_torn_file_is_no_obstacle(daemon: Daemon, network: Network) -> None:
     daemon.directory.mkdir(exist_ok=True)
     for number, content in enumerate((b"", b"{", b"{}", b"\0" * 100, b'{"network": 5}')):
         (daemon.directory / f"{number}.json").write_bytes(content)
+    (daemon.directory / "5.json.unfinished").write_text("{")
     daemon.start()
     assert daemon.count("removed a torn file") == 5
+    assert daemon.files == []
     network.runtime.status(network.alone)
 
 

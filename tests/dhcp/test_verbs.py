@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -30,6 +32,7 @@ from tests.kit.processes import at_once
 from tests.kit.versions import versions_since
 
 REFERENCE = Path("/usr/lib/cni/dhcp")
+T = TypeVar("T")
 
 
 # ---- no daemon
@@ -197,6 +200,37 @@ def test_questions_that_nobody_should_ask(question: bytes, daemon: Daemon) -> No
         plugin.sendall(question)
         answer = plugin.recv(65536)
     assert b'"error"' in answer
+
+
+def test_a_daemon_that_is_killed_at_any_moment(
+    network: Network, server: Dnsmasq, daemon: Daemon, container: Namespace
+) -> None:
+    """An ADD then fails whole or is whole, and a DEL, repeated, leaves nothing."""
+    for milliseconds in range(0, 32, 4):
+        result = killing(daemon, milliseconds, partial(network.add, container))
+        if isinstance(result, PluginError):
+            assert result.code == TRY_AGAIN_LATER
+            assert container.links().keys() == {"lo"}
+        else:
+            network.runtime.check(network.config, result, netns=container)
+        failed = killing(daemon, milliseconds / 4, partial(network.delete, container))
+        assert failed is None or failed.code == TRY_AGAIN_LATER
+        network.delete(container)
+        assert container.links().keys() == {"lo"}
+        assert daemon.files == []
+
+
+def killing(daemon: Daemon, milliseconds: float, verb: Callable[[], T]) -> T | PluginError:
+    """What a verb gives, or its error, while the daemon is killed and then started again."""
+    killer = threading.Timer(milliseconds / 1000, daemon.kill)
+    killer.start()
+    try:
+        return verb()
+    except PluginError as error:
+        return error
+    finally:
+        killer.join()
+        daemon.start()
 
 
 # ---- where the container is
@@ -399,7 +433,7 @@ def test_status_looks_at_the_leases_directory(network: Network, daemon: Daemon) 
 def test_a_lease_that_cannot_be_written_down_is_given_back(
     network: Network, server: Dnsmasq, daemon: Daemon, container: Namespace
 ) -> None:
-    name = "." + _file_of(network, container, daemon)
+    name = _file_of(network, container, daemon) + ".unfinished"
     (daemon.directory / name).mkdir()
     with pytest.raises(PluginError, match="lease directory"):
         network.add(container)

@@ -161,10 +161,10 @@ class Daemon(Logged):
 
     @property
     def files(self) -> list[Document]:
-        """The leases that are written down."""
+        """The leases that are written down; there is nothing else."""
         if not self.directory.exists():
             return []
-        return [json.loads(path.read_text()) for path in sorted(self.directory.glob("*.json"))]
+        return [json.loads(path.read_text()) for path in sorted(self.directory.iterdir())]
 
 
 IMPATIENT = "-resendtimeout=1s"

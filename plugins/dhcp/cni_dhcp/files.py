@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIX = ".json"
+_UNFINISHED = ".unfinished"
 _LARGEST = 1 << 20
 
 
@@ -56,6 +57,16 @@ def contents(directory: str) -> Iterator[tuple[str, bytes]]:
             yield name, content
 
 
+def tidy(directory: str) -> None:
+    """Remove what a writer left that was killed; for the only writer there is. Raises OSError."""
+    try:
+        left = [name for name in os.listdir(directory) if name.endswith(_UNFINISHED)]
+    except FileNotFoundError:
+        return
+    for name in left:
+        remove(directory, name)
+
+
 def remove(directory: str, name: str) -> bool:
     """Remove a file; False where it was gone. Raises OSError."""
     try:
@@ -68,7 +79,7 @@ def remove(directory: str, name: str) -> bool:
 def write(directory: str, name: str, content: bytes) -> None:
     """Put a file in place, whole and on the disk, or leave what is there. Raises OSError."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    unfinished = os.path.join(directory, f".{name}")
+    unfinished = os.path.join(directory, name + _UNFINISHED)
     fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, content) != len(content):

@@ -51,6 +51,7 @@ class Registry:
     def resume(self) -> None:
         """Go on keeping what the files say. Raises OSError where they cannot be read."""
         directory = self._settings.directory
+        files.tidy(directory)
         for name, content in files.contents(directory):
             try:
                 document = parse_object(content, name)
