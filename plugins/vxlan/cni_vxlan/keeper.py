@@ -22,10 +22,11 @@ from cni.record import record, replace
 from cni_vxlan import device as devices
 from cni_vxlan import engines, guard, watchstate
 from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
+from cni_vxlan.layout import Node
+from cni_vxlan.membership import Held, Lost, Membership, Unsure
 from cni_vxlan.peers import Etcd
 from cni_vxlan.reconcile import change, reconcile
 from cni_vxlan.roster import Roster
-from cni_vxlan.tenure import Held, Lost, Stand, Tenure, Unsure
 from hostnet import vxlan
 from hostnet.lock import NamespaceLock
 
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
     from cni.ip import Network
     from cni.jsonvalue import JsonValue
-    from cni_vxlan import feed, tenure
+    from cni_vxlan import feed, membership
     from cni_vxlan.engines import Plan
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.reconcile import Changes, Peer
     from hostnet.link import Link
     from hostnet.netlink import Netlink
 
-    News: TypeAlias = "feed.News | tenure.News"
+    News: TypeAlias = "feed.News | membership.News"
 
     class Log(Protocol):
         """A line of the log: what happened, and facts."""
@@ -112,8 +113,8 @@ class Keeper:
         self._settings = etcd.settings if etcd is not None else None
         self._roster = Roster(etcd.settings.node if etcd is not None else "", overlay.mode)
         self._feed: Feed | None = None
-        self._tenure: Tenure | None = None
-        self._stand: Stand | None = None
+        self._membership: Membership | None = None
+        self._own: Node | None = None
         self._must_look = True
         self._has_news = False
         self._count = 0
@@ -136,7 +137,7 @@ class Keeper:
         if isinstance(news, Listed | Changed | Broken):
             self._hear_feed(news)
         else:
-            self._hear_tenure(news)
+            self._hear_membership(news)
 
     def _hear_feed(self, news: Listed | Changed | Broken) -> None:
         match news:
@@ -144,18 +145,18 @@ class Keeper:
                 self._broken = ""
                 self._roster.take_list(news)
                 self._must_look = True
-                self._see_to_stand()
+                self._check_membership()
             case Changed():
                 self._roster.take_change(news)
                 self._has_news = True
                 if news.name == self._roster.own:
-                    self._see_to_stand()
+                    self._check_membership()
             case Broken():
                 if self.state() == watchstate.SYNCED:
                     self._agreed = time.monotonic()
                 self._broken = news.problem
 
-    def _hear_tenure(self, news: Held | Lost | Unsure) -> None:
+    def _hear_membership(self, news: Held | Lost | Unsure) -> None:
         match news:
             case Held():
                 self._must_look |= bool(self._lost)
@@ -193,10 +194,10 @@ class Keeper:
 
     def close(self) -> None:
         """End its threads; the kernel keeps what it has."""
-        for one in (self._feed, self._tenure):
+        for one in (self._feed, self._membership):
             if one is not None:
                 one.close()
-        self._feed = self._tenure = self._stand = None
+        self._feed = self._membership = self._own = None
         self._roster = Roster(self._roster.own, self.overlay.mode)
         self._broken = self._unsure = self._lost = ""
 
@@ -297,24 +298,24 @@ class Keeper:
         if device is None or local is None or self._settings is None:
             self.close()
             return
-        stand = Stand(local, device.mac, self._place.subnets)
-        if self._stand is not None and self._stand.address.version != local.version:
+        own = Node(self._settings.node, local, device.mac, self._place.subnets)
+        if self._own is not None and self._own.address.version != local.version:
             self.close()
-        if self._feed is None or self._tenure is None:
+        if self._feed is None or self._membership is None:
             self._feed = Feed(self.overlay, self._settings, local.version, self._bring)
-            self._tenure = Tenure(self.overlay, self._settings, stand, self._bring)
-        elif stand != self._stand:
-            self._tenure.look(stand)
-            if self._stand is None or stand.address != self._stand.address:
+            self._membership = Membership(self.overlay, self._settings, own, self._bring)
+        elif own != self._own:
+            self._membership.check(own)
+            if self._own is None or own.address != self._own.address:
                 self._feed.reconnect()
-        self._stand = stand
+        self._own = own
 
     def _bring(self, news: News) -> None:
         self._post(self, news)
 
-    def _see_to_stand(self) -> None:
-        if self._tenure is not None and self._stand is not None:
-            self._tenure.look(self._stand)
+    def _check_membership(self) -> None:
+        if self._membership is not None and self._own is not None:
+            self._membership.check(self._own)
 
     # ---- what it says
 

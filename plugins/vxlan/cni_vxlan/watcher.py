@@ -3,11 +3,11 @@
 The loop waits by poll(2) for the kernel's announcements, for what the threads bring from etcd, for
 who asks for the state, and for the time. It alone programs the kernel, so nothing needs a lock but
 what plugins do at the same time, which have the namespace's. Each network with etcd peers has two
-threads, `feed` and `tenure`: a request to an etcd that is dead takes seconds to fail, and neither
-the kernel's tables nor those who ask for the state may wait for it. Considered: asyncio (etcd's
-client blocks, and netlink would be polled all the same), everything in one poll loop (a client made
-of callbacks, against one whose code is read from top to bottom), and a thread for each network that
-does all of it (then one that waits for etcd hears no link go down).
+threads, `feed` and `membership`: a request to an etcd that is dead takes seconds to fail, and
+neither the kernel's tables nor those who ask for the state may wait for it. Considered: asyncio
+(etcd's client blocks, and netlink would be polled all the same), everything in one poll loop (a
+client made of callbacks, against one whose code is read from top to bottom), and a thread for each
+network that does all of it (then one that waits for etcd hears no link go down).
 
 It holds no state that matters: all it knows is read anew from etcd, the configuration and the
 kernel when it starts, so that it may be killed at any time. What is in the kernel stays when it

@@ -1,4 +1,4 @@
-"""This host's place in etcd, kept by a thread: signs of life, its record, and whether it is lost.
+"""This host's membership in etcd, kept by a thread: signs of life, its record, whether it is lost.
 
 It writes what is this host's own and nothing else: never a subnet. Where the keys that its device
 stands for are gone or another's, it says so and writes nothing more, not even a sign of life: an
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from cni.ip import Address, Network
+    from cni.ip import Address
+    from cni_vxlan.layout import Node
     from cni_vxlan.overlay import Overlay
     from etcd_json import Etcd
     from wiring.etcd_settings import Settings
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 SIGN_SECONDS = ALIVE_SECONDS / 3
 _LOOK_SECONDS = 60.0
 _NEVER = float("-inf")
-
-
-@record
-class Stand:
-    """What this host is: its VTEP, and the subnets that its device stands for."""
-
-    address: Address
-    mac: str
-    subnets: tuple[Network, ...]
 
 
 @record
@@ -64,14 +56,14 @@ class Unsure:
     problem: str
 
 
-class Tenure:
-    """The place of a node in an overlay with etcd peers, until it is closed.
+class Membership:
+    """The membership of a node in an overlay with etcd peers, until it is closed.
 
-    post: is called in its own thread.
+    own: the node as its device has it, which etcd is to say too. post: is called in its own thread.
     """
 
     def __init__(
-        self, overlay: Overlay, settings: Settings, stand: Stand, post: Callable[[News], None]
+        self, overlay: Overlay, settings: Settings, own: Node, post: Callable[[News], None]
     ) -> None:
         import threading
 
@@ -79,12 +71,12 @@ class Tenure:
         self._settings = settings
         self._post = post
         self._news = threading.Condition()
-        self._stand = stand
+        self._own = own
         self._is_news = True
         self._is_closed = False
         self._lease = 0
         self._looked = _NEVER
-        name = f"tenure in {overlay.network}"
+        name = f"membership in {overlay.network}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -94,10 +86,10 @@ class Tenure:
             self._is_closed = True
             self._news.notify()
 
-    def look(self, stand: Stand) -> None:
-        """This host is so now, and etcd is to be asked about its place at once."""
+    def check(self, own: Node) -> None:
+        """This host is so now, and etcd is to be asked about it at once."""
         with self._news:
-            self._stand = stand
+            self._own = own
             self._is_news = True
             self._news.notify()
 
@@ -109,11 +101,11 @@ class Tenure:
         try:
             while self._awake(wait):
                 start = time.monotonic()
-                if etcd is not None and address != self._stand.address:
+                if etcd is not None and address != self._own.address:
                     etcd.close()  # whose connection came from the old one, perhaps
                     etcd = None
                 try:
-                    etcd, address = etcd or self._settings.connect(), self._stand.address
+                    etcd, address = etcd or self._settings.connect(), self._own.address
                     self._keep(etcd)
                 except (OSError, CniError) as error:
                     self._looked = _NEVER
@@ -142,40 +134,41 @@ class Tenure:
 
     def _keep(self, etcd: Etcd) -> None:
         prefix = self._settings.prefix
-        cluster = layout.cluster(self._overlay, self._stand.address.version)
+        cluster = layout.cluster(self._overlay, self._own.address.version)
         registry = Registry(etcd, self._overlay.network, prefix, cluster)
         if self._lease and not etcd.keep_alive(self._lease):
             self._lease = 0
         if self._lease and time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         with self._news:
-            stand = self._stand
-        self._look(registry, stand)
+            own = self._own
+        self._check(registry, own)
         self._looked = time.monotonic()
 
-    def _look(self, registry: Registry, stand: Stand) -> None:
+    def _check(self, registry: Registry, own: Node) -> None:
         """Read this host's keys, and put right what is its own to put right."""
-        name = self._settings.node
-        holding = registry.holding(name, stand.subnets)
+        holding = registry.holding(own.name, own.subnets)
         node = holding.node
-        is_moved = node is not None and node.address != stand.address
+        is_moved = node is not None and node.address != own.address
         problem = holding.problem
         is_gone = bool(problem)
         if not problem and is_moved and not holding.is_ours:
             problem = (
-                f"another host, whose VTEP has {holding.address}, is called {name} in etcd too: "
-                'give each host a name of its own (the host\'s, or key "peers.node")'
+                f"another host, whose VTEP has {holding.address}, is called {own.name} in etcd "
+                'too: give each host a name of its own (the host\'s, or key "peers.node")'
             )
         if problem or node is None:
             self._lease = 0
             remedy = f"see `cnitool overlay restore {self._overlay.network}`"
             self._post(Lost(f"{problem}; {remedy}" if is_gone else problem))
             return
-        is_right = not is_moved and node.mac == stand.mac
+        is_right = not is_moved and node.mac == own.mac
         if not is_right:
-            updated = registry.update(node, stand.address, stand.mac)
+            updated = registry.update(node, own.address, own.mac)
             if updated is None:
-                raise CniError(TRY_AGAIN_LATER, f"the record of node {name} changes all the time")
+                raise CniError(
+                    TRY_AGAIN_LATER, f"the record of node {own.name} changes all the time"
+                )
             node = updated
         if not (is_right and self._lease and holding.is_ours):
             self._lease = registry.announce(node, self._lease)
