@@ -24,9 +24,9 @@ from cni_vxlan import engines, guard, watchstate
 from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
 from cni_vxlan.layout import Node
 from cni_vxlan.membership import Held, Lost, Membership, Unsure
+from cni_vxlan.peer_list import PeerList
 from cni_vxlan.peers import Etcd
 from cni_vxlan.reconcile import change, reconcile
-from cni_vxlan.roster import Roster
 from hostnet import vxlan
 from hostnet.lock import NamespaceLock
 
@@ -111,7 +111,7 @@ class Keeper:
         self._mark: list[object] = []
         etcd = overlay.peers if isinstance(overlay.peers, Etcd) else None
         self._settings = etcd.settings if etcd is not None else None
-        self._roster = Roster(etcd.settings.node if etcd is not None else "", overlay.mode)
+        self._peer_list = PeerList(etcd.settings.node if etcd is not None else "", overlay.mode)
         self._feed: Feed | None = None
         self._membership: Membership | None = None
         self._own: Node | None = None
@@ -143,13 +143,13 @@ class Keeper:
         match news:
             case Listed():
                 self._broken = ""
-                self._roster.take_list(news)
+                self._peer_list.take_list(news)
                 self._must_look = True
                 self._check_membership()
             case Changed():
-                self._roster.take_change(news)
+                self._peer_list.take_change(news)
                 self._has_news = True
-                if news.name == self._roster.own:
+                if news.name == self._peer_list.own:
                     self._check_membership()
             case Broken():
                 if self.state() == watchstate.SYNCED:
@@ -198,7 +198,7 @@ class Keeper:
             if one is not None:
                 one.close()
         self._feed = self._membership = self._own = None
-        self._roster = Roster(self._roster.own, self.overlay.mode)
+        self._peer_list = PeerList(self._peer_list.own, self.overlay.mode)
         self._broken = self._unsure = self._lost = ""
 
     # ---- acts
@@ -243,7 +243,7 @@ class Keeper:
 
     def _follow(self, nl: Netlink) -> None:
         """Act on the changes of single peers."""
-        changes = self._roster.changes(self._place.subnets)
+        changes = self._peer_list.changes(self._place.subnets)
         if changes is None or self._place.device is None or not self._is_ours():
             self._look(nl)
             return
@@ -260,7 +260,7 @@ class Keeper:
         if self._settings is not None:
             if not self._is_ours():
                 return None
-            peers, self._remarks = self._roster.peers(self._place.subnets)
+            peers, self._remarks = self._peer_list.peers(self._place.subnets)
             return peers
         plan = self._place.plan
         return None if plan is None else [*(plan.peers or ())]
@@ -268,7 +268,7 @@ class Keeper:
     def _is_ours(self) -> bool:
         """Whether etcd's list can be meant for this host. Else what is in the kernel is all that
         keeps containers talking: etcd may have lost everything, not just this host."""
-        return self._roster.is_known and self._roster.has_own and not self._lost
+        return self._peer_list.is_known and self._peer_list.has_own and not self._lost
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""
@@ -329,7 +329,7 @@ class Keeper:
             return watchstate.FAILING
         if self._settings is None:
             return watchstate.SYNCED
-        if not self._roster.is_known:
+        if not self._peer_list.is_known:
             return watchstate.WAITING
         return watchstate.STALE if self._broken else watchstate.SYNCED
 
@@ -356,7 +356,7 @@ class Keeper:
             "device": self.overlay.device,
             "mode": self.overlay.mode,
             "engine": self.overlay.peers.engine,
-            "node": self._roster.own,
+            "node": self._peer_list.own,
             "address": str(local or ""),
             "subnets": [str(subnet) for subnet in self._place.subnets],
         }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cni_vxlan.layout import Node
 
 
-class Roster:
+class PeerList:
     """own: this host's name, which is no peer. mode: "l3" or "l2".
 
     is_known: whether etcd has been listed at all; before, nobody may be taken for gone.
