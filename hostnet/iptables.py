@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 
-from hostnet.iptables_look import FAMILY
+from hostnet.iptables_look import FAMILY, Marker
 from hostnet.lock import NamespaceLock
 
 TYPE_CHECKING = False
@@ -51,17 +51,17 @@ class Tool:
         self.variant = variant
         self._name = f"{FAMILY[version]}tables"
 
-    def save(self, table: str = "", lock: int = -1) -> Ruleset:
+    def save(self, table: str = "", inherited: tuple[int, ...] = ()) -> Ruleset:
         """The rules by table and chain, as iptables-save prints them; of one table or all.
 
         A chain of the kernel has its policy for its first entry, other chains have "-".
-        lock: a descriptor to be inherited. Raises IptablesError.
+        inherited: descriptors for the program to have. Raises IptablesError.
         """
         args = ("-t", table) if table else ()
         what = f"list the rules of {self._name}"
-        return parse(self._run("save", args, b"", what, lock).decode(errors="surrogateescape"))
+        return parse(self._run("save", args, b"", what, inherited).decode(errors="surrogateescape"))
 
-    def restore(self, changes: Changes, lock: int = -1) -> None:
+    def restore(self, changes: Changes, inherited: tuple[int, ...] = ()) -> None:
         """Carry out iptables commands (`-A CHAIN …`) by table, all of a table or none.
 
         Raises IptablesError.
@@ -71,7 +71,7 @@ class Tool:
             lines += (f"*{table}", *commands, "COMMIT")
         data = ("\n".join(lines) + "\n").encode(errors="surrogateescape")
         args = ("--noflush", f"--wait={WAIT_SECONDS}")
-        self._run("restore", args, data, f"change the rules of {self._name}", lock)
+        self._run("restore", args, data, f"change the rules of {self._name}", inherited)
 
     def require(self) -> None:
         """Raise IptablesError unless the programs are installed."""
@@ -90,11 +90,13 @@ class Tool:
             raise IptablesError(errno.ENOENT, what, words)
         return path
 
-    def _run(self, suffix: str, args: tuple[str, ...], data: bytes, what: str, lock: int) -> bytes:
+    def _run(
+        self, suffix: str, args: tuple[str, ...], data: bytes, what: str, inherited: tuple[int, ...]
+    ) -> bytes:
         from hostnet import spawn
 
         path = self._found(suffix, what)
-        status, output, words = spawn.run(path, args, data, lock)
+        status, output, words = spawn.run(path, args, data, inherited)
         if status:
             said = words.decode(errors="replace").strip().splitlines()
             shown = "; ".join(line for line in said if not line.startswith("Try "))[-_SHOWN:]
@@ -171,13 +173,14 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
     reads, empty for all. Raises IptablesError, LockTimeout, what `plan` raises.
     """
     wanted: list[tuple[Tool, Changes]] = []
-    with NamespaceLock() as lock:
+    with NamespaceLock() as lock, Marker() as marker:
+        inherited = lock.fileno(), marker.fileno()
         # All that may be refused is refused before the first change.
         for tool in tools:
-            changes = plan(tool, tool.save(table, lock.fileno()))
+            changes = plan(tool, tool.save(table, inherited))
             changes = {name: commands for name, commands in changes.items() if commands}
             if changes:
                 wanted.append((tool, changes))
         for tool, changes in wanted:
-            tool.restore(changes, lock.fileno())
+            tool.restore(changes, inherited)
     return bool(wanted)

@@ -19,12 +19,55 @@ from hostnet.nftable import chain_exists, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from hostnet.netfilter import Netfilter
 
 NFT, LEGACY = "nft", "legacy"
 """The two iptables, by what their programs have in their names."""
 FAMILY = {4: "ip", 6: "ip6"}
 """By IP version: the nftables family, which is also how the programs' names begin."""
+
+
+class Marker:
+    """`with Marker():` somebody changes iptables' rules in this namespace; he has its lock.
+
+    That can be asked without waiting for the lock, which others take for other things: a socket
+    bound to a name that is the namespace's own (unix(7), "abstract"). Whoever inherits it keeps it.
+    """
+
+    __slots__ = ("_sock",)
+
+    _NAME = "\0pycni/iptables"
+
+    def __enter__(self) -> Marker:
+        self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        try:
+            self._sock.bind(self._NAME)
+        except BaseException:
+            self._sock.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._sock.close()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @classmethod
+    def is_there(cls) -> bool:
+        """Whether somebody does. Raises OSError."""
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        try:
+            return sock.connect_ex(cls._NAME) == 0
+        finally:
+            sock.close()
 
 
 class Here:
@@ -40,6 +83,17 @@ class Here:
         self.nl = nl
         self.tables = _nft_tables(nl) if nl is not None else set()
         self._legacy = {version: _legacy_tables(version) for version in FAMILY}
+
+    @classmethod
+    def settled(cls, nl: Netfilter | None) -> Here:
+        """What there is when no program is changing it, such as one whose caller was killed.
+
+        For who removes things. Raises LockTimeout too.
+        """
+        if not Marker.is_there():
+            return cls(nl)
+        with NamespaceLock():
+            return cls(nl)
 
     def any(self, table: str) -> bool:
         """Whether there is such a table at all."""
@@ -61,16 +115,6 @@ class Here:
         Raises NetlinkError, OSError.
         """
         return [one for one in self.with_table(table) if self._has(one, table, chain)]
-
-    def settled(self, table: str, chain: str) -> list[tuple[int, str]]:
-        """As `with_chain`, after a program whose caller was killed has ended: it has the lock.
-
-        Where there is no such table it is not asked for. Raises LockTimeout too.
-        """
-        if not self.any(table):
-            return []
-        with NamespaceLock():
-            return self.with_chain(table, chain)
 
     def _has(self, one: tuple[int, str], table: str, chain: str) -> bool:
         version, kind = one

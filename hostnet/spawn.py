@@ -42,16 +42,18 @@ def find(*names: str) -> str:
     return ""
 
 
-def run(path: str, args: tuple[str, ...], data: bytes, lock: int = -1) -> tuple[int, bytes, bytes]:
+def run(
+    path: str, args: tuple[str, ...], data: bytes, inherited: tuple[int, ...] = ()
+) -> tuple[int, bytes, bytes]:
     """Run a program; gives its status, or minus the signal that ended it, its output and errors.
 
-    data: its standard input. lock: a descriptor that it inherits, as 3. Raises OSError, and
+    data: its standard input. inherited: descriptors that it has too, from 3 on. Raises OSError, and
     TimeoutError after LIMIT_SECONDS; whatever is raised, it has ended.
     """
     fds: list[int] = []
     pid = 0
     try:
-        # Above what they become in the child, whichever of 0 to 3 was free here.
+        # Above what they become in the child, whichever of those was free here.
         for _ in range(3):
             made = os.memfd_create("stdio", os.MFD_CLOEXEC)
             try:
@@ -60,8 +62,7 @@ def run(path: str, args: tuple[str, ...], data: bytes, lock: int = -1) -> tuple[
                 os.close(made)
         _write_all(fds[0], data)
         os.lseek(fds[0], 0, os.SEEK_SET)
-        if lock >= 0:
-            fds.append(fcntl.fcntl(lock, fcntl.F_DUPFD_CLOEXEC, 10))
+        fds += [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in inherited]
         mask = signals.hold()
         try:  # that no handler raises before the process it has to end is known
             pid = os.posix_spawn(

@@ -95,7 +95,7 @@ class Remover:
         if self._nl is not None:
             macspoof.remove(self._nl, port)
             masquerade.remove(self._nl, owner)
-        here = Here(self._nl)
+        here = Here.settled(self._nl)
         if here.any("nat"):
             _remove_by_iptables(here, owner)
         if ("inet", _REFERENCE) in here.tables:
@@ -113,7 +113,7 @@ class Remover:
             with Netlink() as links:
                 ports = {one.name for one in link.dump(links, kind="veth")}
             macspoof.remove_strangers(self._nl, ports)
-        here = Here(self._nl)
+        here = Here.settled(self._nl)
         if here.any("nat"):
             from wiring import iptables_masq
 
@@ -128,7 +128,7 @@ def _remove_by_iptables(here: Here, owner: str) -> None:
     from wiring import xtables
 
     network, container, _ = owner.split("/")
-    places = here.settled("nat", xtables.chain(network, container))
+    places = here.with_chain("nat", xtables.chain(network, container))
     if places:
         from wiring import iptables_masq
 

@@ -172,7 +172,7 @@ def test_the_input_and_output_of_a_program(tmp_path: Path) -> None:
     assert errors.startswith(b"oops\n")
     # One more is inherited with the lock, and none without (3 is then what ls reads).
     with open(program) as file:
-        _, _, more = spawn.run(str(program), (), b"", file.fileno())
+        _, _, more = spawn.run(str(program), (), b"", (file.fileno(),))
     assert len(more.split()) == len(errors.split()) + 1
     program.write_text("#!/bin/sh\nkill -9 $$\n")
     assert spawn.run(str(program), (), b"") == (-9, b"", b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,47 @@ def test_a_port_has_one_owner(tables: HostTables, one: Container, two: Container
     with pytest.raises(PluginError, match='80, container c1 on network "net"; choose') as error:
         add(two, WEB)
     assert error.value.code == PORT_TAKEN
+    one.delete()
+    assert own(tables) == []
+
+
+def test_a_port_of_the_other_backend(tables: HostTables, one: Container, two: Container) -> None:
+    """On a host that was switched over, and of containers that the reference added."""
+    for first, second in (("iptables", "nftables"), ("nftables", "iptables")):
+        one.add(WEB, DNS, backend=first)
+        for wanted in (WEB, {**DNS, "hostIP": ""}):
+            with pytest.raises(PluginError, match=r"is taken: .*container c1 on") as error:
+                two.add(wanted, backend=second)
+            assert error.value.code == PORT_TAKEN
+        two.add({**WEB, "hostPort": 81}, backend=second)
+        two.delete()
+        one.delete()
+    assert own(tables) == []
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+@pytest.mark.parametrize("verb", ["add", "delete"])
+def test_killed_while_a_program_runs(
+    verb: str, at: int, tables: HostTables, one: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program goes on, and DEL waits for it: it has the lock of the one that was killed."""
+    if verb == "delete":
+        add(one, WEB, DNS)
+    run, count = spawn._wait, 0
+
+    def strike(pid: int, path: str) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            os._exit(9)
+        run(pid, path)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(spawn, "_wait", strike)
+        add(one, WEB, DNS) if verb == "add" else one.delete()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     one.delete()
     assert own(tables) == []
 

@@ -25,7 +25,7 @@ def remove(environ: Mapping[str, str], owner: str, addresses: Collection[str] = 
     try:
         if nl is not None:
             take_back(nl, environ, Owner(owner))
-        here = Here(nl)
+        here = Here.settled(nl)
         if here.any("filter"):
             _remove_by_iptables(nl, here, owner, addresses)
     finally:
@@ -38,7 +38,7 @@ def _remove_by_iptables(
 ) -> None:
     from wiring import xtables
 
-    places = here.settled("filter", xtables.own_chain(owner))
+    places = here.with_chain("filter", xtables.own_chain(owner))
     unnamed = addresses and here.with_chain("filter", "CNI-FORWARD")
     if not places and not unnamed:
         return
@@ -59,7 +59,7 @@ def sweep(environ: Mapping[str, str], network: str, keep: Collection[str]) -> No
         if nl is not None:
             for owner in REGISTRY.strangers(nl, network, keep):
                 take_back(nl, environ, owner)
-        here = Here(nl)
+        here = Here.settled(nl)
         if here.any("filter"):
             from cni_firewall import by_iptables
 

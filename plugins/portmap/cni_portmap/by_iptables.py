@@ -8,13 +8,14 @@ with nftables: the first container's, until its last DEL.
 from __future__ import annotations
 
 from cni.errors import INVALID_CONFIG, PORT_TAKEN, CniError
-from cni_portmap import flows, iptables_rules
+from cni_portmap import flows, iptables_rules, ownership
 from cni_portmap.iptables_rules import DNAT, GUARD_TABLE, PREFIX, TABLE
 from cni_portmap.plan import container_networks, shown
 from cni_portmap.publish import localhost_link, planned, route_localhost
 from hostnet import netfilter
 from hostnet.iptables import IptablesError, Tool, edit, leads_to, same
 from hostnet.iptables_look import Here
+from hostnet.nfowner import Owner
 from hostnet.undo import Undo
 from wiring import xtables
 
@@ -129,6 +130,8 @@ def add(call: Call, config: Config, result: Result) -> None:
 
     nl = netfilter.find()
     try:
+        if nl is not None:
+            ownership.require_free(nl, Owner(call.owner), wanted)
         with Undo() as undo:
             undo.push(_withdraw, nl, call.owner)
             versions = {one.version for one in wanted}
@@ -167,6 +170,19 @@ def _with_condition(error: IptablesError, config: Config) -> CniError | Iptables
             f"table nat that exists: {error}",
         )
     return error
+
+
+def require_free(places: Iterable[Place], owner: str, wanted: list[Published]) -> None:
+    """Raise CniError(PORT_TAKEN) where another container has one of these ports by iptables.
+
+    For who publishes them by nftables. places: where published ports are, see `Here.with_chain`.
+    Raises IptablesError.
+    """
+    for version, kind in places:
+        mine = [one for one in wanted if one.version == version]
+        if mine:
+            chains = Tool(version, kind).save(TABLE).get(TABLE, {})
+            _require_free(owner, mine, chains, version)
 
 
 def _require_free(owner: str, wanted: list[Published], chains: Chains, version: int) -> None:
@@ -217,15 +233,15 @@ def _taken(one: Published, other: Published, whose: tuple[str, ...]) -> CniError
 
 
 def _withdraw(nl: Netfilter | None, owner: str) -> None:
-    here = Here(nl)
-    remove(nl, here.settled(TABLE, iptables_rules.chain_of(owner)), owner)
+    here = Here.settled(nl)
+    remove(nl, here.with_chain(TABLE, iptables_rules.chain_of(owner)), owner)
 
 
 def remove(nl: Netfilter | None, places: list[Place], owner: str) -> None:
     """Take back the owner's ports, whichever suite published them.
 
-    places: where its container has a chain, see `Here.settled`. nl: to make the kernel forget the
-    UDP flows that were led to the container. Raises IptablesError, LockTimeout, NetlinkError.
+    places: where its container has a chain, see `Here.with_chain`. nl: to make the kernel forget
+    the UDP flows that were led to the container. Raises IptablesError, LockTimeout, NetlinkError.
     """
     name = iptables_rules.chain_of(owner)
     labels = {xtables.label(owner)}

@@ -15,7 +15,7 @@ from cni_portmap.config import PROTOCOLS
 from cni_portmap.tables import ADDR, ANY, PENDING, REGISTRY, WAITING, pack
 from hostnet.nfchange import ContentionError
 from hostnet.nfelement import Element, dump
-from hostnet.nfowner import TakenError, is_anothers
+from hostnet.nfowner import Draft, TakenError, is_anothers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cni_portmap.tables import Published
     from hostnet.netfilter import Netfilter
     from hostnet.nfelement import Values
-    from hostnet.nfowner import Draft, Held, Owner
+    from hostnet.nfowner import Held, Owner
 
 _NAMES = ("network", "container", "interface")  # of which an owner's name is made
 
@@ -48,6 +48,19 @@ def give(nl: Netfilter, owner: Owner, published: list[Published]) -> list[Publis
     except ContentionError as error:
         raise CniError(TRY_AGAIN_LATER, str(error)) from error
     return settled
+
+
+def require_free(nl: Netfilter, owner: Owner, published: list[Published]) -> None:
+    """Raise CniError(PORT_TAKEN) where another container has one of these ports by nftables.
+
+    For who publishes them by iptables. Raises OSError.
+    """
+    draft = Draft(nl)
+    try:
+        for one in published:
+            _settled(draft, one, owner, {})
+    except TakenError as error:
+        raise _taken(error) from error
 
 
 def take_back(nl: Netfilter, owner: Owner) -> None:

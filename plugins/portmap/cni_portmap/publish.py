@@ -23,8 +23,10 @@ from cni_portmap.tables import (
     unpack,
 )
 from hostnet import route, sysctl
+from hostnet.iptables_look import FAMILY, LEGACY, Here
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.nfowner import Owner
+from hostnet.nftable import rule_handles
 from hostnet.undo import Undo
 
 TYPE_CHECKING = False
@@ -43,6 +45,7 @@ def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
     """Publish the config's ports by nftables. Raises CniError, OSError."""
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
+    _require_free_of_iptables(nl, call.owner, wanted)
     with Undo() as undo:
         TABLE.ensure(nl)
         before = [unpack(values) for values in REGISTRY.records(nl, owner)]
@@ -60,6 +63,27 @@ def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
         route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
         served = [one for one in given if not one.flags & WAITING]
         flows.forget_older(nl, [one for one in served if one not in before])
+
+
+def _require_free_of_iptables(nl: Netfilter, owner: str, wanted: list[Published]) -> None:
+    """Raise CniError(PORT_TAKEN) for what iptables publishes for another container.
+
+    Since before a host was switched over, or by the reference. No program is run where there is
+    nothing of the kind.
+    """
+    here = Here(nl)
+    if not here.any("nat"):
+        return
+    chain = "CNI-HOSTPORT-DNAT"
+    places = [
+        (version, kind)
+        for version, kind in here.with_chain("nat", chain)
+        if kind == LEGACY or rule_handles(nl, FAMILY[version], "nat", chain)
+    ]
+    if places:
+        from cni_portmap import by_iptables
+
+        by_iptables.require_free(places, owner, wanted)
 
 
 def planned(config: Config, result: Result, ifname: str) -> list[Published]:

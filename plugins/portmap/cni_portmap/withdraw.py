@@ -27,7 +27,7 @@ def remove(owner: Owner, addresses: Collection[str] = ()) -> None:
     try:
         if nl is not None:
             take_back(nl, owner)
-        here = Here(nl)
+        here = Here.settled(nl)
         if here.any("nat"):
             _remove_by_iptables(nl, here, owner)
         if nl is not None and _has_reference(here):
@@ -43,7 +43,7 @@ def _remove_by_iptables(nl: Netfilter | None, here: Here, owner: Owner) -> None:
     from wiring import xtables
 
     network, container, _ = owner.name.split("/")
-    places = here.settled("nat", xtables.chain(network, container, "DN-"))
+    places = here.with_chain("nat", xtables.chain(network, container, "DN-"))
     if places:
         from cni_portmap import by_iptables
 
@@ -64,7 +64,7 @@ def sweep(network: str, keep: Collection[str]) -> None:
     try:
         if nl is not None:
             take_back(nl, *REGISTRY.strangers(nl, network, keep))
-        here = Here(nl)
+        here = Here.settled(nl)
         if here.any("nat"):
             from cni_portmap import by_iptables
 
