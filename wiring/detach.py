@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cni.call import Call
     from hostnet.link import Link
 
+_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
+
 
 def delete(call: Call, ipam_plugin: str) -> None:
     """Remove whatever the attachment has; missing things are no error.
@@ -89,5 +91,6 @@ def _sweep(
         for end in candidates(outside):
             labelled = end.alias.startswith(f"{call.network}/")
             if end.kind == "veth" and labelled and end.name not in names:
-                remover.remove(end.alias, end.name)
+                if len(end.alias) < _ALIAS_LONGEST:  # else it is cut short; `sweep` knows the whole
+                    remover.remove(end.alias, end.name)
                 link.delete(outside, end.index, missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, DELEGATE_FAILED, IN_THE_WAY
+from tests.kit import iptables
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.contract import WithReference
 from tests.kit.host import Host
@@ -117,8 +118,11 @@ def test_containers_reach_each_other_and_the_host_at_once(
     runtime.delete(configs[0], container="c2", netns=one)
 
 
-def test_masquerade(runtime: Runtime, fake: FakeIpam, host: Host) -> None:
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_masquerade(backend: str, runtime: Runtime, fake: FakeIpam, host: Host) -> None:
     """Beyond its subnet the container is seen as the host, and what says so goes with it."""
+    if backend == "iptables":
+        iptables.share(host)
     container, beyond = host.container(), host.container("beyond")
     host.command(
         "ip", "link", "add", "uplink", "type", "veth", "peer", "name", "e", "netns", str(beyond)
@@ -128,10 +132,11 @@ def test_masquerade(runtime: Runtime, fake: FakeIpam, host: Host) -> None:
         ns.command("ip", "link", "set", dev, "up")
     ipam = fake.section("10.1.0.2/16 10.1.0.1", routes=[{"dst": "0.0.0.0/0"}])
     for masquerade, seen in ((True, "192.0.2.1"), (False, "10.1.0.2")):
-        config = network(ipam, ipMasq=masquerade)
+        config = network(ipam, ipMasq=masquerade, ipMasqBackend=backend)
         if not masquerade:
             beyond.command("ip", "route", "add", "10.1.0.0/16", "via", "192.0.2.1")
-        runtime.add(config, netns=container)
+        result = runtime.add(config, netns=container)
+        runtime.check(config, result, netns=container)
         with EchoServer(beyond, "192.0.2.2") as server:
             assert ask(container, "192.0.2.2", server.port).client == seen
         runtime.delete(config, netns=container)
@@ -169,6 +174,15 @@ def test_gc_removes_strangers_of_this_network_only(
     assert "eth0" not in gone.links()
     runtime.check(elsewhere, result, netns=other)
     runtime.delete(elsewhere, netns=other)
+
+
+def test_names_too_long_for_a_label(runtime: Runtime, fake: FakeIpam, host: Host) -> None:
+    container = host.container()
+    config = {**network(fake.section("10.1.0.2/16 10.1.0.1"), ipMasq=True), "name": "n" * 200}
+    for remove in (runtime.delete, lambda config, **_: runtime.gc(config, [])):
+        runtime.add(config, container="c" * 100, netns=container)
+        remove(config, container="c" * 100, netns=container)
+        assert set(container.links()) == {"lo"}
 
 
 def test_several_addresses_and_a_gateway_beyond_the_subnet(

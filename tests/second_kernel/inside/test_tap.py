@@ -38,7 +38,7 @@ def test_a_context(
         "group": 54322,
         "mtu": 1400,
     }
-    asked = []
+    asked: list[str] = []
     monkeypatch.setattr(selinux, "_set", asked.append)
     result = runtime.add(config, netns=container)
     assert asked == [context, ""]
