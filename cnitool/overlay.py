@@ -71,9 +71,8 @@ def _etcd(overlay: Overlay, what: str) -> EtcdPeers:
 def _registry(etcd: Etcd, overlay: Overlay, peers: EtcdPeers) -> Registry:
     from cni_vxlan import registry
 
-    prefix = peers.settings.prefix
-    cluster = layout.cluster(overlay, registry.family_of(etcd, prefix))
-    return registry.Registry(etcd, overlay.network, prefix, cluster)
+    family = registry.family_of(etcd, peers.settings.prefix)
+    return registry.of_overlay(etcd, overlay, family)
 
 
 # ---- nodes --------------------------------------------------------------------------------------

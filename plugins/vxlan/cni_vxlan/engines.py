@@ -122,12 +122,12 @@ def _etcd(
             _refuse_other_name(nl, wanted, etcd, device)
     elif not may_join:
         return Plan(wanted, (), peers_known=False)
-    from cni_vxlan.registry import Registry
+    from cni_vxlan import registry
 
     with etcd.settings.session() as connection:
-        registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
-        own = registry.join(etcd.settings.node, underlay.local, mac)
-        nodes, _, _ = registry.nodes()
+        ours = registry.of_overlay(connection, overlay, underlay.local.version)
+        own = ours.join(etcd.settings.node, underlay.local, mac)
+        nodes, _, _ = ours.nodes()
     peers = tuple(
         Peer(one.address, one.mac if overlay.mode == "l3" else "", one.subnets)
         for one in nodes

@@ -16,9 +16,8 @@ import time
 
 from cni.errors import CniError
 from cni.record import record
-from cni_vxlan import layout
 from cni_vxlan.backoff import Backoff
-from cni_vxlan.registry import Registry
+from cni_vxlan.registry import of_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from cni_vxlan.layout import Node
     from cni_vxlan.overlay import Overlay
+    from cni_vxlan.registry import Registry
     from etcd_json.watch import Watch
     from wiring.etcd_settings import Settings
 
@@ -77,7 +77,7 @@ class Feed:
 
         self._overlay = overlay
         self._settings = settings
-        self._cluster = layout.cluster(overlay, family)
+        self._family = family
         self._post = post
         self._closed = threading.Event()
         self._lock = threading.Lock()
@@ -118,8 +118,7 @@ class Feed:
 
     def _follow(self) -> None:
         with self._settings.connect() as etcd:
-            prefix = self._settings.prefix
-            registry = Registry(etcd, self._overlay.network, prefix, self._cluster)
+            registry = of_overlay(etcd, self._overlay, self._family)
             nodes, problems, revision = registry.nodes()
             with etcd.watch(registry.keys.nodes, revision + 1) as watch:
                 if not self._is_to_be_closed(watch):

@@ -12,10 +12,9 @@ import time
 
 from cni.errors import TRY_AGAIN_LATER, CniError
 from cni.record import record
-from cni_vxlan import layout
 from cni_vxlan.backoff import Backoff
 from cni_vxlan.feed import Crashed
-from cni_vxlan.registry import ALIVE_SECONDS, Registry
+from cni_vxlan.registry import ALIVE_SECONDS, of_overlay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from cni.ip import Address
     from cni_vxlan.layout import Node
     from cni_vxlan.overlay import Overlay
+    from cni_vxlan.registry import Registry
     from etcd_json import Etcd
     from wiring.etcd_settings import Settings
 
@@ -133,9 +133,7 @@ class Membership:
             return not self._is_closed
 
     def _keep(self, etcd: Etcd) -> None:
-        prefix = self._settings.prefix
-        cluster = layout.cluster(self._overlay, self._own.address.version)
-        registry = Registry(etcd, self._overlay.network, prefix, cluster)
+        registry = of_overlay(etcd, self._overlay, self._own.address.version)
         if self._lease and not etcd.keep_alive(self._lease):
             self._lease = 0
         if self._lease and time.monotonic() - self._looked < _LOOK_SECONDS:

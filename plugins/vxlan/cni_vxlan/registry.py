@@ -18,7 +18,8 @@ from cni.errors import IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER, CniError
 from cni.jsonvalue import shown
 from cni.names import name_problem
 from cni.record import record, replace
-from cni_vxlan.layout import Keys, Node, parse_node, parse_value
+from cni_vxlan import peers
+from cni_vxlan.layout import Keys, Node, cluster, parse_node, parse_value
 from cni_vxlan.subnets import choose, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from cni.ip import Address, Network
     from cni_vxlan.layout import Cluster
+    from cni_vxlan.overlay import Overlay
     from etcd_json import Etcd, Event, KeyValue, Op
 
 ALIVE_SECONDS = 30
@@ -328,6 +330,13 @@ class Registry:
                 f"stop cnid there first, and {ALIVE_SECONDS} s later it counts as dead",
             )
         raise CniError(TRY_AGAIN_LATER, f"node {name} changed meanwhile; look at it again")
+
+
+def of_overlay(etcd: Etcd, overlay: Overlay, family: int) -> Registry:
+    """The registry of an overlay with etcd peers. family: 4 or 6, of its underlay."""
+    assert isinstance(overlay.peers, peers.Etcd)
+    prefix = overlay.peers.settings.prefix
+    return Registry(etcd, overlay.network, prefix, cluster(overlay, family))
 
 
 def family_of(etcd: Etcd, prefix: str) -> int:

@@ -59,16 +59,14 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
 
 def _require_place(plan: Plan, etcd: Etcd) -> None:
     """Whether this host has a place in etcd or would find one. Raises CniError."""
-    from cni_vxlan.registry import Registry
+    from cni_vxlan import registry
 
-    overlay = plan.wanted.overlay
-    cluster = layout.cluster(overlay, plan.wanted.underlay.local.version)
+    overlay, family = plan.wanted.overlay, plan.wanted.underlay.local.version
     with etcd.settings.session() as connection:
-        registry = Registry(connection, overlay.network, etcd.settings.prefix, cluster)
-        nodes, _, _ = registry.nodes()
+        nodes, _, _ = registry.of_overlay(connection, overlay, family).nodes()
     if any(node.name == etcd.settings.node for node in nodes):
         return
-    for pool, length in cluster.each():
+    for pool, length in layout.cluster(overlay, family).each():
         held = sum(layout.inside(one, pool) for node in nodes for one in node.subnets)
         if held >= 1 << (length - pool.prefixlen):
             raise CniError(
