@@ -7,7 +7,7 @@ import sys
 
 from cni.call import Call
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
-from cni_vxlan import ipam_call, layout, watchstate
+from cni_vxlan import etcd_layout, ipam_call, watchstate
 from cni_vxlan import overlay as overlays
 from cni_vxlan.peers import Etcd as EtcdPeers
 from cni_vxlan.peers import Static
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from cni.jsonvalue import JsonValue
-    from cni_vxlan.layout import Node
+    from cni_vxlan.etcd_layout import Node
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.registry import Registry
     from cnitool.settings import Settings
@@ -177,7 +177,7 @@ def _restore(overlay: Overlay) -> tuple[JsonValue, str]:
             f"this host has no device {overlay.device}, so it had no place to restore: the next "
             "ADD enters it",
         )
-    node = layout.Node(peers.settings.node, local, found[0].mac, found[1].subnets)
+    node = etcd_layout.Node(peers.settings.node, local, found[0].mac, found[1].subnets)
     with peers.settings.session() as etcd:
         _registry(etcd, overlay, peers).restore(node)
     text = f"node {node.name} has {', '.join(map(str, node.subnets)) or 'its place'} again"

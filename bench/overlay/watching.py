@@ -20,7 +20,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from cni_vxlan import watchstate
-from cni_vxlan.layout import Keys, Node
+from cni_vxlan.etcd_layout import Keys, Node
 from etcd_json import Etcd, put
 from tests.kit.calls import Document, Runtime
 from tests.kit.etcd import EtcdServer

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cni_vxlan import identity, watchstate
-from cni_vxlan.layout import Cluster, Node
+from cni_vxlan.etcd_layout import Cluster, Node
 from cni_vxlan.registry import Registry
 from etcd_json import Etcd
 from hostnet import link, vxlan

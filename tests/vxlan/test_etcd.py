@@ -19,7 +19,7 @@ from cni.errors import (
     TRY_AGAIN_LATER,
 )
 from cni_vxlan import identity, watchstate
-from cni_vxlan.layout import Cluster
+from cni_vxlan.etcd_layout import Cluster
 from cni_vxlan.registry import Registry
 from etcd_json import Etcd
 from tests.kit.calls import PluginError, Runtime

@@ -13,7 +13,7 @@ import pytest
 
 from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
 from cni_vxlan import registry as module
-from cni_vxlan.layout import Cluster, Node
+from cni_vxlan.etcd_layout import Cluster, Node
 from cni_vxlan.registry import Origin, Registry, this_host
 from etcd_json import Etcd, absent, put
 from tests.kit.etcd import EtcdServer

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cni_vxlan import layout, watchstate
-from cni_vxlan.layout import Cluster, Keys, Node
+from cni_vxlan import etcd_layout, watchstate
+from cni_vxlan.etcd_layout import Cluster, Keys, Node
 from cni_vxlan.registry import Registry
 from cni_vxlan.subnets import first_number
 from etcd_json import Etcd, Op, put
@@ -138,7 +138,7 @@ def own(etcd: Etcd) -> Node:
     """This host's record."""
     stored = etcd.get(KEYS.node("node1"))
     assert stored is not None
-    return layout.parse_node(CLUSTER, "node1", stored.value, stored.mod_revision)
+    return etcd_layout.parse_node(CLUSTER, "node1", stored.value, stored.mod_revision)
 
 
 # ---- in step ------------------------------------------------------------------------------------

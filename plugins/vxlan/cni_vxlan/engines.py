@@ -10,7 +10,7 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record, replace
 from cni_vxlan import device as devices
-from cni_vxlan import identity, layout, port_holder
+from cni_vxlan import etcd_layout, identity, port_holder
 from cni_vxlan import underlay as underlays
 from cni_vxlan.device import Wanted
 from cni_vxlan.peers import Etcd, Evpn, Multicast, Static
@@ -110,7 +110,7 @@ def _etcd(
     overlay, underlay = plain.overlay, plain.underlay
     mac = _mac(overlay, etcd.settings.node, underlay)
     wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
-    cluster = layout.cluster(overlay, underlay.local.version)
+    cluster = etcd_layout.cluster(overlay, underlay.local.version)
     if found is not None:
         device, mark = found
         wanted = replace(wanted, subnets=mark.subnets)

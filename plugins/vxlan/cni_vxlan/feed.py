@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from cni_vxlan.layout import Node
+    from cni_vxlan.etcd_layout import Node
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.registry import Registry
     from etcd_json.watch import Watch

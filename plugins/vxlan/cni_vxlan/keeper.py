@@ -21,8 +21,8 @@ from cni.errors import CniError
 from cni.record import record, replace
 from cni_vxlan import device as devices
 from cni_vxlan import engines, guard, watchstate
+from cni_vxlan.etcd_layout import Node
 from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
-from cni_vxlan.layout import Node
 from cni_vxlan.membership import Held, Lost, Membership, Unsure
 from cni_vxlan.peer_list import PeerList
 from cni_vxlan.peers import Etcd

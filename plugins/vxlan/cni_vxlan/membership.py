@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cni.ip import Address
-    from cni_vxlan.layout import Node
+    from cni_vxlan.etcd_layout import Node
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.registry import Registry
     from etcd_json import Etcd

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cni.ip import Network
+    from cni_vxlan.etcd_layout import Node
     from cni_vxlan.feed import Changed, Listed
-    from cni_vxlan.layout import Node
 
 
 class PeerList:

@@ -1,6 +1,6 @@
 """A network's place in etcd, and how no node takes what is another's: reads and transactions.
 
-A node's `nodes/` and `subnets/` keys (see `layout`) come and go in one transaction, so that no
+A node's `nodes/` and `subnets/` keys (see `etcd_layout`) come and go in one transaction, so that no
 crash leaves half of them, and none of them expires: a subnet under running containers must outlive
 etcd's clock, the node's reboot and a night without a network (flannel#621 and #904 tell what
 happens else). They go when an administrator says that the node is dead, see `Registry.reclaim`.
@@ -19,7 +19,7 @@ from cni.jsonvalue import shown
 from cni.names import name_problem
 from cni.record import record, replace
 from cni_vxlan import peers
-from cni_vxlan.layout import Keys, Node, cluster, parse_node, parse_value
+from cni_vxlan.etcd_layout import Keys, Node, cluster, parse_node, parse_value
 from cni_vxlan.subnets import choose, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cni.ip import Address, Network
-    from cni_vxlan.layout import Cluster
+    from cni_vxlan.etcd_layout import Cluster
     from cni_vxlan.overlay import Overlay
     from etcd_json import Etcd, Event, KeyValue, Op
 

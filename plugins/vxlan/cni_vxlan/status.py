@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import LIMITED, NO_ADDRESS, CniError
 from cni.record import replace
-from cni_vxlan import complete, device, engines, identity, layout, overlay_bridge
+from cni_vxlan import complete, device, engines, etcd_layout, identity, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Etcd, Flannel
 from hostnet import link
@@ -66,8 +66,8 @@ def _require_place(plan: Plan, etcd: Etcd) -> None:
         nodes, _, _ = registry.of_overlay(connection, overlay, family).nodes()
     if any(node.name == etcd.settings.node for node in nodes):
         return
-    for pool, length in layout.cluster(overlay, family).each():
-        held = sum(layout.inside(one, pool) for node in nodes for one in node.subnets)
+    for pool, length in etcd_layout.cluster(overlay, family).each():
+        held = sum(etcd_layout.inside(one, pool) for node in nodes for one in node.subnets)
         if held >= 1 << (length - pool.prefixlen):
             raise CniError(
                 NO_ADDRESS,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from cni.errors import NO_ADDRESS, CniError
-from cni_vxlan.layout import inside
+from cni_vxlan.etcd_layout import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from cni.ip import Network
-    from cni_vxlan.layout import Cluster, Keys, Node
+    from cni_vxlan.etcd_layout import Cluster, Keys, Node
 
 _NAMED = 5
 """How many nodes an error names."""
