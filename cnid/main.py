@@ -10,9 +10,9 @@ import sys
 import time
 
 from cni import __version__
-from cnid import status, systemd
+from cni.journal import log
+from cnid import status
 from cnid.guard import Guard
-from cnid.journal import log
 from cnid.listen import claim, listen_metrics, listen_unix
 from cnid.networks import DIRECTORY
 from cnid.pool import Pool, open_descriptors
@@ -20,7 +20,7 @@ from cnid.preload import preload
 from cnid.protocol import BUILD_LONGEST
 from cnid.server import PATIENCE_SECONDS, Server
 from cnid.supervisor import Supervisor
-from hostnet import nft
+from hostnet import daemon, nft
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _serve(
         raise ValueError(f"the build {build!r} has more than {BUILD_LONGEST} characters")
     _open_standard_streams()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    listener = systemd.inherited_socket()
+    listener = daemon.inherited_socket(socket.SOCK_SEQPACKET)
     _import_all(plugins)
     keep = open_descriptors() - ({listener.fileno()} if listener else set())
     if listener is not None:
@@ -140,14 +140,14 @@ def _serve(
         scraped = listen_metrics(asked.metrics) if asked.metrics else None
         if scraped is not None and scraped.family == socket.AF_UNIX:
             made.append(scraped.getsockname())
-        alive = _Watchdog(systemd.watchdog_seconds())
+        alive = _Watchdog(daemon.watchdog_seconds())
         server = Server(
             listener,
             build,
             Guard(build, plugins),
             pool,
             metrics=scraped,
-            notify=systemd.notify,
+            notify=daemon.notify,
             alive=alive,
             supervisor=supervisor,
             tick=alive.every,
@@ -180,7 +180,7 @@ class _Watchdog:
         now = time.monotonic()
         if self._wanted and now >= self._next:
             self._next = now + self.every / 2
-            systemd.notify("WATCHDOG=1")
+            daemon.notify("WATCHDOG=1")
 
 
 def _open_standard_streams() -> None:

@@ -11,9 +11,9 @@ import signal
 import socket
 
 from cni.errors import CniError
+from cni.journal import log
 from cni_vxlan import overlay, watchstate
 from cni_vxlan.watcher import Watcher
-from cnid.journal import log
 from cnid.listen import claim, listen_unix
 from cnid.networks import Networks
 

@@ -16,8 +16,8 @@ import time
 from collections import deque
 from functools import partial
 
+from cni.journal import log
 from cnid import protocol, report
-from cnid.journal import log
 from cnid.tally import Tally
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ import select
 import signal
 import time
 
-from cnid.journal import log
+from cni.journal import log
 from cnid.networks import Networks
 
 TYPE_CHECKING = False
