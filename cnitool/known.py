@@ -165,6 +165,7 @@ PLUGINS: dict[str, Keys] = {
         "bridge": STRING,
         "selinuxContext": STRING,
     },
+    "sbr": {"table": INTEGER, "gateways": [ADDRESS], "addSourceHints": BOOLEAN},
     "tuning": {
         "sysctl": {"*": STRING},
         "mac": MAC,
@@ -231,7 +232,7 @@ IPAM: dict[str, Keys] = {
 RANGES = frozenset({"etcd-ipam", "host-local"})
 """IPAM plugins that give out addresses of ranges, by the same keys."""
 
-CHAINED = frozenset({"bandwidth", "firewall", "portmap", "tuning"})
+CHAINED = frozenset({"bandwidth", "firewall", "portmap", "sbr", "tuning"})
 """Plugins that work on what one before them in the list has made, and allocate no addresses."""
 
 NEEDS_CAPABILITY = {"bandwidth": "bandwidth", "portmap": "portMappings"}

@@ -99,7 +99,7 @@ class Lock:
 
 
 class NamespaceLock(Lock):
-    """The lock of the network namespace in which the calling thread is.
+    """The lock of a network namespace: by default that in which the calling thread is.
 
     Whoever changes what several share in a namespace (a bridge, a table) takes it. Namespaces are
     files that flock(2) takes like any other: nothing has to be made, nothing is left behind, and
@@ -108,8 +108,10 @@ class NamespaceLock(Lock):
 
     __slots__ = ()
 
-    def __init__(self, seconds: float = WAIT_SECONDS) -> None:
-        super().__init__("/proc/thread-self/ns/net", seconds)
+    def __init__(
+        self, seconds: float = WAIT_SECONDS, path: str = "/proc/thread-self/ns/net"
+    ) -> None:
+        super().__init__(path, seconds)
 
     def _open(self) -> int:
         return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)

@@ -92,6 +92,12 @@ def _ptp() -> Plugin:
     return PLUGIN
 
 
+def _sbr() -> Plugin:
+    from cni_sbr.main import PLUGIN
+
+    return PLUGIN
+
+
 def _static() -> Plugin:
     from cni_static.main import PLUGIN
 
@@ -142,6 +148,7 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "macvlan": _macvlan,
     "portmap": _portmap,
     "ptp": _ptp,
+    "sbr": _sbr,
     "static": _static,
     "tap": _tap,
     "tuning": _tuning,

@@ -31,6 +31,7 @@ MODULES = {
     "macvlan": "cni_macvlan.main",
     "portmap": "cni_portmap.main",
     "ptp": "cni_ptp.main",
+    "sbr": "cni_sbr.main",
     "static": "cni_static.main",
     "tap": "cni_tap.main",
     "tuning": "cni_tuning.main",

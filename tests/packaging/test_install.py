@@ -24,6 +24,7 @@ ENTRIES = {
     "macvlan",
     "portmap",
     "ptp",
+    "sbr",
     "static",
     "tap",
     "tuning",

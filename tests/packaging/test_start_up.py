@@ -93,10 +93,6 @@ BUDGETS = {
         ("cni_bandwidth", "hostnet", "wiring"),
         DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
     ),
-    "bandwidth": Budget(
-        ("cni_bandwidth", "hostnet", "wiring"),
-        DOOR | CALL | {"_ctypes", "_sha2", "_sha512", "struct"},
-    ),
     "bridge": Budget(
         ("cni_bridge", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
@@ -127,6 +123,7 @@ BUDGETS = {
     "ptp": Budget(
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
+    "sbr": Budget(("cni_sbr", "hostnet", "wiring"), DOOR | CALL | {"_ctypes", "struct"}),
     "static": Budget(("cni_static",), DOOR | CALL),
     "tap": Budget(
         ("cni_host_local", "cni_tap", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -142,7 +139,7 @@ BUDGETS = {
 }
 
 # What works on an interface that another plugin has made.
-CHAINED = ("bandwidth", "firewall", "portmap", "tuning")
+CHAINED = ("bandwidth", "firewall", "portmap", "sbr", "tuning")
 
 
 def config(plugin: str, state: Path) -> dict[str, Any]:
@@ -183,6 +180,7 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
         "ptp": {"ipMasq": True, "ipMasqBackend": "nftables", "ipam": ipam},
         "tap": {"ipam": ipam},
         "vlan": {"master": "below0", "vlanId": 5, "ipam": ipam},
+        "sbr": {},
         "static": {"ipam": {"type": "static", "addresses": [{"address": "10.1.0.2/24"}]}},
         "tuning": {"sysctl": {"net.core.somaxconn": "5"}, "mtu": 1400, "dataDir": str(state)},
         "vxlan": {

@@ -1,0 +1,64 @@
+"""CHECK: each address's rule, and the routes in the table it leads to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from cni_sbr import layout
+from cni_sbr.attach import ways_of
+from hostnet import link, route, rule
+from hostnet.netns import NetNS
+from wiring import compare, plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cni.call import Call
+    from cni.result import IPConfig, Result
+    from cni_sbr.config import Config
+    from hostnet.netlink import Netlink
+
+_RTPROT_RA = 9  # linux/rtnetlink.h: routers announce again what was moved
+
+
+def check(call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]) -> None:
+    """Raise CniError(CHECK_FAILED) with all that is not as ADD left it."""
+    with NetNS.open(call.netns) as ns, ns.netlink() as nl:
+        compare.require_none(list(_problems(nl, call, config, result, ips)))
+
+
+def _problems(
+    nl: Netlink, call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]
+) -> Iterator[str]:
+    found = link.find(nl, call.ifname)
+    if found is None:
+        yield f"interface {call.ifname} does not exist in {call.netns}"
+        return
+    rules = rule.dump(nl)
+    tables: set[int] = set()
+    for one in ips:
+        source = ip_network(one.address.ip)
+        leads_to = [each.table for each in rules if each.source == source]
+        wanted = f"table {config.table}" if config.table else "a table of its own"
+        if not leads_to:
+            yield f"the container lacks the rule that leads from {source} to {wanted}"
+        elif config.table and config.table not in leads_to:
+            yield f"the rule for {source} leads to table {leads_to[0]}, expected {wanted}"
+        tables.update(leads_to)
+    if not config.table:
+        moved = [one for one in result.routes if one.table in tables]
+        yield from compare.route_problems(plan.installed(result.ips, moved), nl)
+        yield from _main_problems(nl, config, found.index, call.ifname)
+
+
+def _main_problems(nl: Netlink, config: Config, index: int, ifname: str) -> Iterator[str]:
+    """Routes of the interface in the main table, which lead there whatever the source."""
+    for family in (route.AF_INET, route.AF_INET6):
+        present = route.dump(nl, family, oif=index)
+        for way in ways_of(present, index, {route.RT_TABLE_MAIN}):
+            found = way.route
+            if layout.stays(found.destination) or found.protocol == _RTPROT_RA:
+                continue
+            if way.gateway is not None or not config.source_hints:
+                yield f"the main table has a route to {found.destination} out of {ifname}"

@@ -1,0 +1,52 @@
+"""`sbr`: the plugin's verbs, each loading what it needs when it needs it."""
+
+from __future__ import annotations
+
+from cni import __version__
+from cni.errors import NOT_AVAILABLE, CniError
+from cni.skel import Plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+
+
+def add(call: Call) -> Result:
+    """Route by source; the previous result with the tables in which the routes are now."""
+    from cni_sbr import attach
+    from cni_sbr import config as configs
+
+    config = configs.read_config(call.config)
+    result, ips = configs.previous(call)
+    return attach.add(call, config, result, ips)
+
+
+def delete(call: Call) -> None:
+    """Remove the rules, whatever the config says today."""
+    from cni_sbr import detach
+
+    detach.delete(call)
+
+
+def check(call: Call) -> None:
+    """Compare with what ADD leaves."""
+    from cni_sbr import check as checks
+    from cni_sbr import config as configs
+
+    config = configs.read_config(call.config)
+    result, ips = configs.previous(call)
+    checks.check(call, config, result, ips)
+
+
+def status(call: Call) -> None:
+    """Raise CniError(NOT_AVAILABLE) where the config is wrong."""
+    from cni_sbr.config import read_config
+
+    try:
+        read_config(call.config)
+    except CniError as error:
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
+
+
+PLUGIN = Plugin("sbr", f"CNI sbr plugin, pycni {__version__}", add, delete, check, status=status)
