@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
+from cni.versions import at_least
 from cni_sbr import layout, told
 from hostnet import link, reroute, route, rule
 from hostnet.lock import NamespaceLock
@@ -67,6 +68,8 @@ def add(call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]) -
         _empty_main(scene, main)
         for one, table in tables.items():
             _add_rule(scene, one.address.ip, table)
+        if not at_least(call.version, "0.3.0"):  # in which a route cannot say its table
+            return result
         return _told(scene, result, set(tables.values()))
 
 
