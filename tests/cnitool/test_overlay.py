@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cni_vxlan import identity, watchstate
-from cni_vxlan.etcd_layout import Cluster, Node
+from cni_vxlan.etcd_layout import Node, SharedConfig
 from cni_vxlan.registry import Registry
 from etcd_json import Etcd
 from hostnet import link, vxlan
@@ -22,8 +22,8 @@ from tests.cnitool.conftest import Tool
 from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
 
-CLUSTER = Cluster(42, "l3", 4789, 4, (ip_network("10.244.0.0/16"),), (24,))
-SEGMENT = Cluster(42, "l2", 4789, 4)
+SHARED = SharedConfig(42, "l3", 4789, 4, (ip_network("10.244.0.0/16"),), (24,))
+SEGMENT = SharedConfig(42, "l2", 4789, 4)
 STATIC = {
     "type": "vxlan",
     "vni": 42,
@@ -61,14 +61,14 @@ def segment(server: EtcdServer) -> dict[str, Any]:
     return found
 
 
-def join(etcd: Etcd, number: int, cluster: Cluster = CLUSTER) -> Node:
-    return Registry(etcd, "net", "/pycni/net", cluster).join(
+def join(etcd: Etcd, number: int, shared: SharedConfig = SHARED) -> Node:
+    return Registry(etcd, "net", "/pycni/net", shared).join(
         f"node{number}", ip_address(f"192.0.2.{number}"), f"02:00:00:00:00:{number:02x}"
     )
 
 
 def announce(etcd: Etcd, node: Node) -> int:
-    return Registry(etcd, "net", "/pycni/net", CLUSTER).announce(node)
+    return Registry(etcd, "net", "/pycni/net", SHARED).announce(node)
 
 
 # ---- nodes --------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def test_a_record_that_is_none(tool: Tool, server: EtcdServer, etcd: Etcd) -> No
 
 def test_an_underlay_of_ipv6(tool: Tool, server: EtcdServer, etcd: Etcd) -> None:
     tool.network(config(server))
-    cluster = Cluster(42, "l3", 4789, 6, CLUSTER.pools, (24,))
-    Registry(etcd, "net", "/pycni/net", cluster).join(
+    shared = SharedConfig(42, "l3", 4789, 6, SHARED.pools, (24,))
+    Registry(etcd, "net", "/pycni/net", shared).join(
         "node1", ip_address("2001:db8::1"), "02:00:00:00:00:01"
     )
     document = json.loads(tool.succeed("overlay", "nodes", "net", "--json"))
@@ -163,7 +163,7 @@ def test_reclaim(tool: Tool, server: EtcdServer, etcd: Etcd) -> None:
     text = tool.succeed("overlay", "reclaim", "net", "node2")
     assert "/pycni/net/nodes/node2" in text
     assert str(two.subnets[0].network_address) in text
-    nodes, _, _ = Registry(etcd, "net", "/pycni/net", CLUSTER).nodes()
+    nodes, _, _ = Registry(etcd, "net", "/pycni/net", SHARED).nodes()
     assert nodes == [one]
     assert "has no node node2 in etcd, only node1" in tool.fail(
         "overlay", "reclaim", "net", "node2"
@@ -244,9 +244,9 @@ def test_restore_of_what_is_anothers(
     tool: Tool, server: EtcdServer, etcd: Etcd, device: Node
 ) -> None:
     tool.network(config(server))
-    Registry(etcd, "net", "/pycni/net", CLUSTER).reclaim("node1")
+    Registry(etcd, "net", "/pycni/net", SHARED).reclaim("node1")
     other = Node("node7", ip_address("192.0.2.7"), "02:00:00:00:00:07", device.subnets)
-    Registry(etcd, "net", "/pycni/net", CLUSTER).restore(other)
+    Registry(etcd, "net", "/pycni/net", SHARED).restore(other)
     before = {one.key: one.value for one in etcd.list("/pycni/net")[0]}
     message = tool.fail("overlay", "restore", "net")
     assert (

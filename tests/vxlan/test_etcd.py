@@ -19,7 +19,7 @@ from cni.errors import (
     TRY_AGAIN_LATER,
 )
 from cni_vxlan import identity, watchstate
-from cni_vxlan.etcd_layout import Cluster
+from cni_vxlan.etcd_layout import SharedConfig
 from cni_vxlan.registry import Registry
 from etcd_json import Etcd
 from tests.kit.calls import PluginError, Runtime
@@ -68,9 +68,9 @@ def all_keys(etcd: Etcd) -> dict[str, str]:
 def join(etcd: Etcd, name: str, address: str, mode: str = "l3") -> Any:
     """Another node, by itself."""
     pools = (ip_network("10.244.0.0/16"), ip_network("fd00:1::/48")) if mode == "l3" else ()
-    cluster = Cluster(42, mode, 4789, 4, pools, (24, 64) if pools else ())
+    shared = SharedConfig(42, mode, 4789, 4, pools, (24, 64) if pools else ())
     mac = identity.vtep_mac(name, 42, 4)
-    registry = Registry(etcd, "net", PREFIX, cluster)
+    registry = Registry(etcd, "net", PREFIX, shared)
     return registry.join(name, ip_address(address), mac)
 
 

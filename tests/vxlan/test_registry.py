@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
+from cni.record import replace
 from cni_vxlan import registry as module
-from cni_vxlan.etcd_layout import Cluster, Node
+from cni_vxlan.etcd_layout import Node, SharedConfig
 from cni_vxlan.registry import Origin, Registry, this_host
 from etcd_json import Etcd, absent, put
 from tests.kit.etcd import EtcdServer
@@ -21,9 +22,9 @@ from tests.kit.host import Host
 
 PREFIX = "/pycni/blue"
 POOLS = ip_network("10.244.0.0/16"), ip_network("fd00:1::/48")
-BOTH = Cluster(42, "l3", 4789, 4, POOLS, (24, 64))
-SMALL = Cluster(42, "l3", 4789, 4, (ip_network("10.9.0.0/24"),), (28,))
-SEGMENT = Cluster(42, "l2", 4789, 4)
+BOTH = SharedConfig(42, "l3", 4789, 4, POOLS, (24, 64))
+SMALL = SharedConfig(42, "l3", 4789, 4, (ip_network("10.9.0.0/24"),), (28,))
+SEGMENT = SharedConfig(42, "l2", 4789, 4)
 
 
 @pytest.fixture
@@ -38,12 +39,14 @@ def etcd(server: EtcdServer) -> Iterator[Etcd]:
         yield made
 
 
-def registry(etcd: Etcd, cluster: Cluster = BOTH, origin: Origin | None = None) -> Registry:
-    return Registry(etcd, "blue", PREFIX, cluster, origin)
+def registry(etcd: Etcd, shared: SharedConfig = BOTH, origin: Origin | None = None) -> Registry:
+    return Registry(etcd, "blue", PREFIX, shared, origin)
 
 
-def join(etcd: Etcd, number: int, cluster: Cluster = BOTH, origin: Origin | None = None) -> Node:
-    return registry(etcd, cluster, origin).join(
+def join(
+    etcd: Etcd, number: int, shared: SharedConfig = BOTH, origin: Origin | None = None
+) -> Node:
+    return registry(etcd, shared, origin).join(
         f"node{number}", ip_address(f"192.0.2.{number}"), f"02:00:00:00:00:{number:02x}"
     )
 
@@ -158,17 +161,17 @@ def test_sixteen_at_once(server: EtcdServer, etcd: Etcd) -> None:
 def test_one_family_is_full(etcd: Etcd) -> None:
     """Neither of a node's keys is written where the other cannot be."""
     pools = ip_network("10.9.0.0/27"), ip_network("fd00:1::/48")
-    cluster = Cluster(42, "l3", 4789, 4, pools, (28, 64))
-    nodes = [join(etcd, number, cluster) for number in (1, 2)]
+    shared = SharedConfig(42, "l3", 4789, 4, pools, (28, 64))
+    nodes = [join(etcd, number, shared) for number in (1, 2)]
     assert len({one.subnets for one in nodes}) == 2
     before = keys(etcd)
     for number, lives in ((3, False), (4, True)):
         if lives:
             for node in nodes:
-                registry(etcd, cluster).announce(node)
+                registry(etcd, shared).announce(node)
             before = keys(etcd)
         with pytest.raises(CniError) as caught:
-            join(etcd, number, cluster)
+            join(etcd, number, shared)
         assert "2 of 2 subnets /28 of 10.9.0.0/27 and 2 of 65536 subnets /64" in caught.value.msg
         assert ("all of them live: enlarge" in caught.value.msg) == lives
         assert keys(etcd) == before
@@ -191,20 +194,20 @@ def test_mode_l2_needs_no_subnet(etcd: Etcd) -> None:
 def test_a_network_is_one(etcd: Etcd) -> None:
     """The first node says what it is; all others must mean the same."""
     join(etcd, 1)
-    for cluster, part in (
-        (Cluster(43, "l3", 4789, 4, POOLS, (24, 64)), "vni is 43 here and 42 there"),
-        (Cluster(42, "l2", 4789, 4), 'mode is "l2" here and "l3" there'),
-        (Cluster(42, "l3", 8472, 4, POOLS, (24, 64)), "port is 8472 here and 4789 there"),
-        (Cluster(42, "l3", 4789, 6, POOLS, (24, 64)), 'underlay is "IPv6" here and "IPv4" there'),
-        (Cluster(42, "l3", 4789, 4, POOLS[:1], (24,)), 'network is ["10.244.0.0/16"] here and ["'),
-        (Cluster(42, "l3", 4789, 4, POOLS, (25, 64)), 'subnetLength is {"4":25,"6":64} here and'),
+    for shared, part in (
+        (replace(BOTH, vni=43), "vni is 43 here and 42 there"),
+        (SEGMENT, 'mode is "l2" here and "l3" there'),
+        (replace(BOTH, port=8472), "port is 8472 here and 4789 there"),
+        (replace(BOTH, family=6), 'underlay is "IPv6" here and "IPv4" there'),
+        (replace(BOTH, pools=POOLS[:1], lengths=(24,)), 'network is ["10.244.0.0/16"] here and ["'),
+        (replace(BOTH, lengths=(25, 64)), 'subnetLength is {"4":25,"6":64} here and'),
     ):
         with pytest.raises(CniError) as caught:
-            join(etcd, 2, cluster)
+            join(etcd, 2, shared)
         assert caught.value.code == INVALID_CONFIG
         assert part in caught.value.msg
         assert f"{PREFIX}/config" in caught.value.msg
-    swapped = Cluster(42, "l3", 4789, 4, POOLS[::-1], (64, 24))
+    swapped = replace(BOTH, pools=POOLS[::-1], lengths=(64, 24))
     assert join(etcd, 2, swapped).subnets[0].version == 6
 
 
@@ -212,12 +215,12 @@ def test_the_first_of_many_says_what_the_network_is(server: EtcdServer) -> None:
     gate = threading.Barrier(8)
 
     def enter(number: int) -> int:
-        cluster = Cluster(number, "l2", 4789, 4)
+        shared = SharedConfig(number, "l2", 4789, 4)
         with Etcd([server.url]) as own:
             own.get("x")
             gate.wait(20)
             try:
-                join(own, number, cluster)
+                join(own, number, shared)
             except CniError as error:
                 return -error.code
             return number

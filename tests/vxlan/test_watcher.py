@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cni_vxlan import etcd_layout, watchstate
-from cni_vxlan.etcd_layout import Cluster, Keys, Node
+from cni_vxlan.etcd_layout import Keys, Node, SharedConfig
 from cni_vxlan.registry import Registry
 from cni_vxlan.subnets import first_number
 from etcd_json import Etcd, Op, put
@@ -28,7 +28,7 @@ from tests.vxlan.conftest import FOUR, l2, l3, remove_overlay
 from tests.vxlan.watching import Watching
 
 POOLS = ip_network("10.244.0.0/16"), ip_network("fd00:1::/48")
-CLUSTER = Cluster(42, "l3", 4789, 4, POOLS, (24, 64))
+SHARED = SharedConfig(42, "l3", 4789, 4, POOLS, (24, 64))
 KEYS = Keys("/pycni/net")
 DEVICE = "vxlan42"
 SLACK = 3
@@ -125,20 +125,20 @@ def setup(
 
 
 def join(etcd: Etcd, number: int, address: str = "") -> Node:
-    return Registry(etcd, "net", "/pycni/net", CLUSTER).join(
+    return Registry(etcd, "net", "/pycni/net", SHARED).join(
         f"node{number}", ip_address(address or f"192.0.2.{number}"), f"02:00:00:00:00:{number:02x}"
     )
 
 
 def leave(etcd: Etcd, number: int) -> None:
-    Registry(etcd, "net", "/pycni/net", CLUSTER).reclaim(f"node{number}")
+    Registry(etcd, "net", "/pycni/net", SHARED).reclaim(f"node{number}")
 
 
 def own(etcd: Etcd) -> Node:
     """This host's record."""
     stored = etcd.get(KEYS.node("node1"))
     assert stored is not None
-    return etcd_layout.parse_node(CLUSTER, "node1", stored.value, stored.mod_revision)
+    return etcd_layout.parse_node(SHARED, "node1", stored.value, stored.mod_revision)
 
 
 # ---- in step ------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_nodes_come_change_and_go(setup: Setup, etcd: Etcd) -> None:
         assert setup.tables() == tables_of(two)
         three = join(etcd, 3)
         watching.until(lambda: setup.tables() == tables_of(two, three))
-        moved = Registry(etcd, "net", "/pycni/net", CLUSTER).update(
+        moved = Registry(etcd, "net", "/pycni/net", SHARED).update(
             three, ip_address("192.0.2.33"), "02:00:00:00:00:33"
         )
         assert moved is not None
@@ -359,7 +359,7 @@ def test_its_end(setup: Setup) -> None:
 def test_signs_of_life(setup: Setup, etcd: Etcd) -> None:
     with setup.watch() as watching:
         watching.until(lambda: etcd.get(KEYS.alive("node1")) is not None)
-        (node,) = Registry(etcd, "net", "/pycni/net", CLUSTER).nodes(with_alive=True)[0]
+        (node,) = Registry(etcd, "net", "/pycni/net", SHARED).nodes(with_alive=True)[0]
         assert node.alive
         sign = etcd.get(KEYS.alive("node1"))
         assert sign is not None
@@ -545,7 +545,7 @@ def test_a_segment(
 ) -> None:
     config = l2(underlay, "etcd", peers=peers_of(server))
     setup = Setup(underlay, runtime, container, config)
-    segment = Registry(etcd, "net", "/pycni/net", Cluster(42, "l2", 4789, 4))
+    segment = Registry(etcd, "net", "/pycni/net", SharedConfig(42, "l2", 4789, 4))
     flood = "00:00:00:00:00:00"
     with setup.watch() as watching:
         watching.wait_state("synced")

@@ -110,11 +110,11 @@ def _etcd(
     overlay, underlay = plain.overlay, plain.underlay
     mac = _mac(overlay, etcd.settings.node, underlay)
     wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
-    cluster = etcd_layout.cluster(overlay, underlay.local.version)
+    shared = etcd_layout.shared_config(overlay, underlay.local.version)
     if found is not None:
         device, mark = found
         wanted = replace(wanted, subnets=mark.subnets)
-        fits = not any(map(cluster.problem, mark.subnets))
+        fits = not any(map(shared.problem, mark.subnets))
         right = device.mac == mac and fits and bool(mark.subnets) == (overlay.mode == "l3")
         if right or not may_join:
             return Plan(wanted, (), peers_known=False)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @record
-class Cluster:
+class SharedConfig:
     """What all nodes of a network must agree about.
 
     port: UDP. family: 4 or 6, the underlay's. pools: the networks of which each node gets a
@@ -70,10 +70,10 @@ class Cluster:
         return f"{subnet} is none of the network's subnets" + (f" ({pools})" if pools else "")
 
 
-def cluster(overlay: Overlay, family: int) -> Cluster:
+def shared_config(overlay: Overlay, family: int) -> SharedConfig:
     """What the nodes of an overlay with etcd peers must agree about. family: of the underlay."""
     lengths = dict(overlay.peers.lengths) if isinstance(overlay.peers, Etcd) else {}
-    return Cluster(
+    return SharedConfig(
         overlay.vni,
         overlay.mode,
         overlay.port,
@@ -135,7 +135,7 @@ def parse_value(key: str, value: str) -> JsonObject:
     return parse_object(value.encode(errors="surrogateescape"), f"etcd's {key}")
 
 
-def parse_node(cluster: Cluster, name: str, value: str, revision: int) -> Node:
+def parse_node(shared: SharedConfig, name: str, value: str, revision: int) -> Node:
     """A node from its name and its key's value.
 
     Raises CniError where this network can have no such node.
@@ -146,12 +146,12 @@ def parse_node(cluster: Cluster, name: str, value: str, revision: int) -> Node:
     found = parse_value(f"node {name}", value)
     try:
         address = found.address("address")
-        if address is None or address.version != cluster.family or not _is_of_a_host(address):
-            raise found.wrong("address", f"the IPv{cluster.family} address of a host")
+        if address is None or address.version != shared.family or not _is_of_a_host(address):
+            raise found.wrong("address", f"the IPv{shared.family} address of a host")
         mac = found.mac("mac")
         if not mac:
             raise found.wrong("mac", "a hardware address")
-        return Node(name, address, mac, _parse_subnets(cluster, found), revision)
+        return Node(name, address, mac, _parse_subnets(shared, found), revision)
     except CniError as error:
         raise CniError(error.code, f"etcd's node {name}: {error.msg}") from None
 
@@ -160,12 +160,12 @@ def _is_of_a_host(address: Address) -> bool:
     return not (address.is_multicast or address.is_unspecified or address.is_loopback)
 
 
-def _parse_subnets(cluster: Cluster, found: JsonObject) -> tuple[Network, ...]:
+def _parse_subnets(shared: SharedConfig, found: JsonObject) -> tuple[Network, ...]:
     subnets = []
     for text in found.strings("subnets"):
         try:
             subnet = parse_network(text)
-            problem = cluster.problem(subnet)
+            problem = shared.problem(subnet)
         except ValueError as error:
             problem = str(error)
         else:

@@ -19,7 +19,7 @@ from cni.jsonvalue import shown
 from cni.names import name_problem
 from cni.record import record, replace
 from cni_vxlan import peers
-from cni_vxlan.etcd_layout import Keys, Node, cluster, parse_node, parse_value
+from cni_vxlan.etcd_layout import Keys, Node, parse_node, parse_value, shared_config
 from cni_vxlan.subnets import choose, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cni.ip import Address, Network
-    from cni_vxlan.etcd_layout import Cluster
+    from cni_vxlan.etcd_layout import SharedConfig
     from cni_vxlan.overlay import Overlay
     from etcd_json import Etcd, Event, KeyValue, Op
 
@@ -72,13 +72,13 @@ class Registry:
         etcd: Etcd,
         network: str,
         prefix: str,
-        cluster: Cluster,
+        shared: SharedConfig,
         origin: Origin | None = None,
     ) -> None:
         self.keys = Keys(prefix)
         self._etcd = etcd
         self._network = network
-        self._cluster = cluster
+        self._shared = shared
         self._origin = origin or this_host()
 
     # ---- the network
@@ -89,7 +89,7 @@ class Registry:
         Raises CniError(INVALID_CONFIG) that names each difference.
         """
         key = self.keys.config
-        ours = self._cluster.document()
+        ours = self._shared.document()
         stored = self._etcd.get(key)
         if stored is None:
             write = [put(key, jsontext.dumps(ours))]
@@ -145,7 +145,7 @@ class Registry:
         return key.removeprefix(self.keys.nodes)
 
     def _parse(self, key: str, value: str, revision: int) -> Node:
-        return parse_node(self._cluster, self.name_of(key), value, revision)
+        return parse_node(self._shared, self.name_of(key), value, revision)
 
     # ---- entering it
 
@@ -196,16 +196,16 @@ class Registry:
         """None where keys changed so that it is worth looking anew."""
         own = self.keys.node(wanted.name)
         taken: set[str] = set()
-        if self._cluster.pools:
+        if self._shared.pools:
             taken.update(one.key for one in self._etcd.list(self.keys.subnets)[0])
         listed = len(taken)
         while True:
-            subnets = choose(self._cluster, self.keys, wanted.name, taken)
+            subnets = choose(self._shared, self.keys, wanted.name, taken)
             if subnets is None:
                 if len(taken) > listed:  # the list is old by now
                     return None
                 nodes, _, _ = self.nodes(with_alive=True)
-                raise exhausted(self._cluster, self._network, self.keys, nodes)
+                raise exhausted(self._shared, self._network, self.keys, nodes)
             node = replace(wanted, subnets=subnets)
             keys = [self.keys.subnet(subnet) for subnet in subnets]
             outcome = self._etcd.transact(
@@ -336,7 +336,7 @@ def of_overlay(etcd: Etcd, overlay: Overlay, family: int) -> Registry:
     """The registry of an overlay with etcd peers. family: 4 or 6, of its underlay."""
     assert isinstance(overlay.peers, peers.Etcd)
     prefix = overlay.peers.settings.prefix
-    return Registry(etcd, overlay.network, prefix, cluster(overlay, family))
+    return Registry(etcd, overlay.network, prefix, shared_config(overlay, family))
 
 
 def family_of(etcd: Etcd, prefix: str) -> int:

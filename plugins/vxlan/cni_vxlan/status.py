@@ -66,7 +66,7 @@ def _require_place(plan: Plan, etcd: Etcd) -> None:
         nodes, _, _ = registry.of_overlay(connection, overlay, family).nodes()
     if any(node.name == etcd.settings.node for node in nodes):
         return
-    for pool, length in etcd_layout.cluster(overlay, family).each():
+    for pool, length in etcd_layout.shared_config(overlay, family).each():
         held = sum(etcd_layout.inside(one, pool) for node in nodes for one in node.subnets)
         if held >= 1 << (length - pool.prefixlen):
             raise CniError(

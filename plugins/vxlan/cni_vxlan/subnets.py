@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from cni.ip import Network
-    from cni_vxlan.etcd_layout import Cluster, Keys, Node
+    from cni_vxlan.etcd_layout import Keys, Node, SharedConfig
 
 _NAMED = 5
 """How many nodes an error names."""
 
 
 def choose(
-    cluster: Cluster, keys: Keys, name: str, taken: Collection[str]
+    shared: SharedConfig, keys: Keys, name: str, taken: Collection[str]
 ) -> tuple[Network, ...] | None:
     """A subnet of each pool whose key is not taken; None where a pool has none left.
 
@@ -25,7 +25,7 @@ def choose(
     that was given up and returns finds its old subnet if it is free. All families begin at one
     number, so that who has 10.1.7.0/24 mostly has fd00:1:0:7::/64 too.
     """
-    pools = cluster.each()
+    pools = shared.each()
     start = first_number(name) % min((_count(*pool) for pool in pools), default=1)
     found = []
     for pool, length in pools:
@@ -45,11 +45,11 @@ def first_number(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def exhausted(cluster: Cluster, network: str, keys: Keys, nodes: Collection[Node]) -> CniError:
+def exhausted(shared: SharedConfig, network: str, keys: Keys, nodes: Collection[Node]) -> CniError:
     """The error for a node that finds no subnet. nodes: with whether they are alive."""
     dead = [node for node in nodes if not node.alive]
     pools = []
-    for pool, length in cluster.each():
+    for pool, length in shared.each():
         held = sum(inside(subnet, pool) for node in nodes for subnet in node.subnets)
         pools.append(f"{held} of {_count(pool, length)} subnets /{length} of {pool}")
     if dead:
