@@ -52,6 +52,11 @@ def parse_network(text: str) -> Network:
     return parse_interface(text).network
 
 
+def is_inside(subnet: Network, network: Network) -> bool:
+    """Whether a network has all of a subnet's addresses; false for two families."""
+    return subnet.prefixlen >= network.prefixlen and subnet.network_address in network
+
+
 def parse_mac(text: str) -> str:
     """A unicast EUI-48 hardware address, as six lower-case octets with colons.
 

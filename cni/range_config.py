@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Interface, IPv6Interface
 
 from cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
-from cni.ip import parse_address, parse_interface, parse_network
+from cni.ip import is_inside, parse_address, parse_interface, parse_network
 from cni.jsonvalue import objects_of, wrong_value
 from cni.ranges import RangeSet, overlap, size, whole_range
 from cni.result import IPConfig
@@ -155,14 +155,10 @@ def _read_exclude(config: JsonObject, subnet: Network | None = None) -> tuple[Ne
             raise wrong_value(
                 place, text, "an IP address or a subnet such as 10.1.0.7 or 10.1.0.16/28"
             ) from None
-        if subnet is not None and not _is_inside(net, subnet):
+        if subnet is not None and not is_inside(net, subnet):
             raise wrong_value(place, text, f"an address or a subnet in network {subnet}")
         found.append(net)
     return tuple(found)
-
-
-def _is_inside(net: Network, subnet: Network) -> bool:
-    return net.network_address in subnet and net.broadcast_address in subnet
 
 
 # ---- requested addresses -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cni.ip import parse_address, parse_interface, parse_mac, parse_network
+from cni.ip import is_inside, parse_address, parse_interface, parse_mac, parse_network
 
 Parse = Callable[[str], object]
 
@@ -112,3 +112,20 @@ def test_what_is_no_hardware_address(text: str) -> None:
 def test_an_interface_cannot_have_a_group_address(text: str) -> None:
     with pytest.raises(ValueError, match="unicast"):
         parse_mac(text)
+
+
+@pytest.mark.parametrize(
+    ("subnet", "network", "expected"),
+    [
+        ("10.1.2.0/24", "10.1.0.0/16", True),
+        ("10.1.0.0/16", "10.1.0.0/16", True),
+        ("10.1.0.0/15", "10.1.0.0/16", False),
+        ("10.0.0.0/15", "10.0.0.0/16", False),
+        ("10.2.0.0/24", "10.1.0.0/16", False),
+        ("fd00:1:0:7::/64", "fd00:1::/48", True),
+        ("10.1.2.0/24", "::/0", False),
+        ("::/96", "0.0.0.0/0", False),
+    ],
+)
+def test_a_subnet_inside_a_network(subnet: str, network: str, expected: bool) -> None:
+    assert is_inside(parse_network(subnet), parse_network(network)) is expected

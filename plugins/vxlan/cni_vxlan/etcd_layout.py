@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from cni import jsontext
 from cni.errors import INVALID_CONFIG, CniError
-from cni.ip import parse_network
+from cni.ip import is_inside, parse_network
 from cni.jsonvalue import parse_object
 from cni.names import name_problem
 from cni.record import record
@@ -23,8 +23,6 @@ from cni_vxlan.peers import Etcd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network
-
     from cni.ip import Address, Network
     from cni.jsonvalue import JsonObject, JsonValue
     from cni_vxlan.overlay import Overlay
@@ -64,7 +62,7 @@ class SharedConfig:
     def problem(self, subnet: Network) -> str:
         """Why no node can hold this subnet, empty if one can."""
         for pool, length in self.each():
-            if subnet.prefixlen == length and inside(subnet, pool):
+            if subnet.prefixlen == length and is_inside(subnet, pool):
                 return ""
         pools = ", ".join(f"/{length} of {pool}" for pool, length in self.each())
         return f"{subnet} is none of the network's subnets" + (f" ({pools})" if pools else "")
@@ -173,13 +171,3 @@ def _parse_subnets(shared: SharedConfig, found: JsonObject) -> tuple[Network, ..
         if problem:
             raise CniError(INVALID_CONFIG, f'key "subnets": {problem}')
     return tuple(subnets)
-
-
-def inside(subnet: Network, pool: Network) -> bool:
-    """Whether all of a subnet is in a pool."""
-    if subnet.version != pool.version:
-        return False
-    if TYPE_CHECKING:  # of one family by now, which no checker follows
-        assert isinstance(subnet, IPv4Network)
-        assert isinstance(pool, IPv4Network)
-    return subnet.subnet_of(pool)

@@ -10,7 +10,7 @@ import itertools
 from ipaddress import IPv4Network, IPv6Network
 
 from cni.errors import INVALID_CONFIG, CniError
-from cni.ip import parse_interface
+from cni.ip import is_inside, parse_interface
 from cni.jsonvalue import wrong_value
 from cni.record import record
 
@@ -204,15 +204,10 @@ def _check_subnet(item: JsonObject, one: Network, pools: tuple[Network, ...]) ->
             f"prefix lengths of at most {one.max_prefixlen - 2}: {one} is too small to allocate "
             "from",
         )
-    if not any(_is_inside(one, pool) for pool in pools):
+    if not any(is_inside(one, pool) for pool in pools):
         raise item.wrong(
             "subnets", f'subnets of "network" ({", ".join(map(str, pools))}), and {one} is none'
         )
-
-
-def _is_inside(one: Network, pool: Network) -> bool:
-    same = one.version == pool.version and one.prefixlen >= pool.prefixlen
-    return same and one.network_address in pool
 
 
 def _refuse_overlap(nodes: Iterable[Node]) -> None:

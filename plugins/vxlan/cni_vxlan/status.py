@@ -59,7 +59,7 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
 
 def _require_place(plan: Plan, etcd: Etcd) -> None:
     """Whether this host has a place in etcd or would find one. Raises CniError."""
-    from cni_vxlan import registry
+    from cni_vxlan import registry, subnets
 
     overlay, family = plan.wanted.overlay, plan.wanted.underlay.local.version
     with etcd.settings.session() as connection:
@@ -67,8 +67,8 @@ def _require_place(plan: Plan, etcd: Etcd) -> None:
     if any(node.name == etcd.settings.node for node in nodes):
         return
     for pool, length in etcd_layout.shared_config(overlay, family).each():
-        held = sum(etcd_layout.inside(one, pool) for node in nodes for one in node.subnets)
-        if held >= 1 << (length - pool.prefixlen):
+        held = subnets.count_held(pool, nodes)
+        if held >= subnets.count_all(pool, length):
             raise CniError(
                 NO_ADDRESS,
                 f"all {held} subnets /{length} of {pool} are held by nodes: cnitool overlay nodes "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cni.errors import NO_ADDRESS, CniError
-from cni_vxlan.etcd_layout import inside
+from cni.ip import is_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from cni.ip import Network
     from cni_vxlan.etcd_layout import Keys, Node, SharedConfig
@@ -26,7 +26,7 @@ def choose(
     number, so that who has 10.1.7.0/24 mostly has fd00:1:0:7::/64 too.
     """
     pools = shared.each()
-    start = first_number(name) % min((_count(*pool) for pool in pools), default=1)
+    start = first_number(name) % min((count_all(*pool) for pool in pools), default=1)
     found = []
     for pool, length in pools:
         for subnet in _subnets_from(pool, length, start):
@@ -50,8 +50,8 @@ def exhausted(shared: SharedConfig, network: str, keys: Keys, nodes: Collection[
     dead = [node for node in nodes if not node.alive]
     pools = []
     for pool, length in shared.each():
-        held = sum(inside(subnet, pool) for node in nodes for subnet in node.subnets)
-        pools.append(f"{held} of {_count(pool, length)} subnets /{length} of {pool}")
+        count = count_held(pool, nodes)
+        pools.append(f"{count} of {count_all(pool, length)} subnets /{length} of {pool}")
     if dead:
         remedy = (
             f"no watcher lives on {_named(dead)}: free a dead node's with `cnitool overlay "
@@ -73,7 +73,12 @@ def _named(nodes: list[Node]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _count(pool: Network, length: int) -> int:
+def count_held(pool: Network, nodes: Iterable[Node]) -> int:
+    """How many subnets of a pool nodes hold."""
+    return sum(is_inside(subnet, pool) for node in nodes for subnet in node.subnets)
+
+
+def count_all(pool: Network, length: int) -> int:
     """How many subnets of a length a pool has."""
     return 1 << (length - pool.prefixlen)
 
@@ -81,7 +86,7 @@ def _count(pool: Network, length: int) -> int:
 def _subnets_from(pool: Network, length: int, start: int) -> Iterator[Network]:
     """All subnets of a length in a pool, from number `start` on, and then those before it."""
     size = 1 << (pool.max_prefixlen - length)
-    count = _count(pool, length)
+    count = count_all(pool, length)
     for number in range(start, start + count):
         first = int(pool.network_address) + number % count * size
         yield type(pool)((first, length))
