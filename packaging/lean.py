@@ -20,8 +20,11 @@ Toc: TypeAlias = list[tuple[str, str, str]]
 CONTENTS_PREFIX = "pycni-lib-"
 BASE_LIBRARY = "base_library.zip"
 _NEEDED_TO_START = ("encodings/__init__.pyc", "encodings/aliases.pyc", "encodings/utf_8.pyc")
-_PYC_HEADER = 16
 _OPTIMIZE = 2
+_LEANER = {
+    "ipaddress": (b"import functools\n", b"from cni_bundle import few_functools as functools\n")
+}
+"""By module: what its source says once, and says in the bundle."""
 
 
 def take_base_modules(datas: Toc, scratch: Path) -> Toc:
@@ -69,8 +72,8 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
     module -> (is it a package, where its code starts, how many bytes it has), and extension module
     -> its shared object. Then the marshalled codes, compiled here without asserts and docstrings;
     where they start counts from the first of them. Modules that are compiled into the interpreter
-    stay out. Raises LookupError when one of `required` is missing: PyInstaller leaves out without a
-    word what does not compile.
+    stay out, and `_LEANER` ones are changed. Raises LookupError when one of `required` is missing:
+    PyInstaller leaves out without a word what does not compile.
     """
     index: dict[str, tuple[bool, int, int]] = {}
     codes: list[bytes] = []
@@ -82,7 +85,7 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
         inside = name.replace(".", "/") + ("/__init__.py" if package else ".py")
         code = marshal.dumps(
             compile(
-                Path(source).read_bytes(), inside, "exec", dont_inherit=True, optimize=_OPTIMIZE
+                _text(name, Path(source)), inside, "exec", dont_inherit=True, optimize=_OPTIMIZE
             )
         )
         index[name] = (package, at, len(code))
@@ -100,6 +103,20 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
     }
     indexes = marshal.dumps((index, objects))
     path.write_bytes(b"".join([len(indexes).to_bytes(8, "little"), indexes, *codes]))
+
+
+def _text(module: str, source: Path) -> bytes:
+    """A module's source as the bundle has it: see `cni_bundle.few_functools`.
+
+    Raises LookupError where another Python's says something else.
+    """
+    text = source.read_bytes()
+    if module not in _LEANER:
+        return text
+    says, shall = _LEANER[module]
+    if text.count(says) != 1:
+        raise LookupError(f"{source} does not say once: {says.decode().strip()}")
+    return text.replace(says, shall)
 
 
 def _is_rare_encoding(module: str) -> bool:
