@@ -53,6 +53,7 @@ def create(
         )
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
+            _delete_unfinished(nl, name, ns, ifname, error)
             raise
         if link.find(nl, name) is None:
             raise exists_inside(ifname, ns.path) from error
@@ -60,6 +61,22 @@ def create(
             IN_THE_WAY,
             f"host interface {name} of this attachment exists already: DEL it before another ADD",
         ) from error
+
+
+def _delete_unfinished(nl: Netlink, name: str, ns: NetNS, ifname: str, error: NetlinkError) -> None:
+    """Delete the pair if it was made all the same: the kernel's answer may have been lost.
+
+    A pair of this name that ends elsewhere is of the same attachment in another namespace.
+    """
+    try:
+        found = link.find(nl, name)
+        if found is not None:
+            with ns.netlink() as inside:
+                inner = link.find(inside, ifname)
+            if inner is not None and (inner.index, found.index) == (found.peer, inner.peer):
+                link.delete(nl, found.index, missing_ok=True)
+    except OSError as problem:
+        error.add_note(f"while undoing: {problem}")
 
 
 def exists_inside(ifname: str, netns: str) -> CniError:

@@ -11,7 +11,7 @@ import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER
 from tests.kit.calls import PluginError, Runtime
-from tests.kit.contract import REFERENCE, WithReference, reference
+from tests.kit.contract import REFERENCE, UnderFaults, WithReference, reference
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import MNT_DETACH, Namespace, libc, mount
@@ -36,7 +36,7 @@ def peer(host: Host) -> Iterator[Namespace]:
     made.command("ip", "link", "delete", "e", check=False)  # a virtual one dies with its namespace
 
 
-class TestHostDevice(WithReference):
+class TestHostDevice(WithReference, UnderFaults):
     plugin = "host-device"
     keys: ClassVar = {"device": "dev0"}
 

@@ -6,6 +6,7 @@ every version, calls that come twice, too early or without a namespace, and each
 
 from __future__ import annotations
 
+import errno
 import inspect
 import itertools
 import json
@@ -27,7 +28,10 @@ from cni.errors import (
     NOT_AVAILABLE,
     TRY_AGAIN_LATER,
 )
+from hostnet import link
+from hostnet.netlink import NetlinkError
 from tests.kit.calls import Document, PluginError, Runtime
+from tests.kit.faults import Fault, with_fault
 from tests.kit.host import Host
 from tests.kit.ipam import BundledIpam, FakeIpam
 from tests.kit.namespace import Namespace
@@ -425,3 +429,86 @@ def _cases(contract: Contract, promise: Callable[..., None]) -> Iterator[dict[st
     if "mutation" in inspect.signature(promise).parameters:
         axes.append([("mutation", one) for one in contract.mutations()])
     return map(dict, itertools.product(*axes))
+
+
+class UnderFaults(Contract):
+    """For a plugin that this kernel can serve: whatever goes wrong once, nothing stays behind."""
+
+    @pytest.mark.parametrize("method", ["_send", "_receive"])
+    def test_add_is_complete_or_undone(
+        self, method: str, runtime: Runtime, host: Host, container: Namespace
+    ) -> None:
+        config = self.usual(BundledIpam(runtime, host.state))
+        before = names(host)
+        failed = 0
+        for at in range(1, 1000):
+            fault = Fault(method, at, lost)
+            result: list[Document] = []
+            try:
+                with_fault(fault, lambda: result.append(runtime.add(config, netns=container)))  # noqa: B023
+            except PluginError:
+                failed += 1
+            else:
+                runtime.check(config, result[0], netns=container)
+                runtime.delete(config, netns=container)
+            there = names(container), names(host)
+            assert there == ({"lo"}, before), f"left after the fault at {at}"
+            if not fault.struck():
+                break
+        assert failed > 10
+        (host.state / "ipam.log").unlink()
+
+    @pytest.mark.parametrize("method", ["_send", "_receive"])
+    def test_del_again_is_clean(
+        self, method: str, runtime: Runtime, host: Host, container: Namespace
+    ) -> None:
+        config = self.usual(BundledIpam(runtime, host.state))
+        before = names(host)
+        for at in range(1, 1000):
+            runtime.add(config, netns=container)
+            fault = Fault(method, at, lost)
+            try:
+                with_fault(fault, lambda: runtime.delete(config, netns=container))
+            except PluginError:
+                runtime.delete(config, netns=container)
+            there = names(container), names(host)
+            assert there == ({"lo"}, before), f"left after the fault at {at}"
+            if not fault.struck():
+                break
+        (host.state / "ipam.log").unlink()
+
+    @pytest.mark.parametrize("verb", ["add", "delete"])
+    def test_killed_anywhere_then_del(
+        self, verb: str, runtime: Runtime, host: Host, container: Namespace
+    ) -> None:
+        config = self.usual(BundledIpam(runtime, host.state))
+        before = names(host)
+        for at in range(1, 1000):
+            if verb == "delete":
+                runtime.add(config, netns=container)
+            act = getattr(runtime, verb)
+            child = os.fork()
+            if child == 0:
+                with_fault(
+                    Fault("_send", at, lambda: os._exit(9)),
+                    lambda: act(config, netns=container),  # noqa: B023
+                )
+                os._exit(0)
+            killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+            runtime.delete(config, netns=container)
+            there = names(container), names(host)
+            assert there == ({"lo"}, before), f"left by one that was killed at {at}"
+            if not killed:
+                break
+        (host.state / "ipam.log").unlink()
+
+
+def lost() -> None:
+    """What the kernel answered is lost, or what it is asked does not get there."""
+    raise NetlinkError(errno.ENOBUFS, "test", unanswered=True)
+
+
+def names(ns: Namespace) -> set[str]:
+    """The interfaces of a namespace."""
+    with ns.open() as there, there.netlink() as nl:
+        return {one.name for one in link.dump(nl)}

@@ -1,4 +1,4 @@
-"""A runtime, and an IPAM plugin that says what the test wants."""
+"""A runtime, and an IPAM plugin that says what the test wants; of ours, so that it is called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.calls import Runtime
 from tests.kit.host import Host
-from tests.kit.ipam import FakeIpam
+from tests.kit.ipam import BundledIpam
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ def runtime(host: Host, tmp_path: Path) -> Runtime:
 
 
 @pytest.fixture
-def fake(runtime: Runtime, tmp_path: Path) -> FakeIpam:
-    return FakeIpam(runtime, tmp_path)
+def fake(runtime: Runtime, tmp_path: Path) -> BundledIpam:
+    return BundledIpam(runtime, tmp_path)

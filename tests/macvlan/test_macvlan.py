@@ -9,7 +9,7 @@ import pytest
 
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE
 from tests.kit.calls import PluginError, Runtime
-from tests.kit.contract import WithReference
+from tests.kit.contract import UnderFaults, WithReference
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
@@ -34,7 +34,7 @@ def segment(host: Host) -> Iterator[Namespace]:
     host.command("ip", "link", "delete", "up0")
 
 
-class TestMacvlan(WithReference):
+class TestMacvlan(WithReference, UnderFaults):
     plugin = "macvlan"
     keys: ClassVar = {"master": "up0"}
 

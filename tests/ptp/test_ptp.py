@@ -11,7 +11,7 @@ import pytest
 from cni.errors import CHECK_FAILED, DELEGATE_FAILED, IN_THE_WAY
 from tests.kit import iptables
 from tests.kit.calls import PluginError, Runtime
-from tests.kit.contract import WithReference
+from tests.kit.contract import UnderFaults, WithReference
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
@@ -41,7 +41,7 @@ INNER_MUTATIONS = {
 }
 
 
-class TestPtp(WithReference):
+class TestPtp(WithReference, UnderFaults):
     plugin = "ptp"
     outer = 1
 

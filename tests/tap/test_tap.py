@@ -15,14 +15,14 @@ import pytest
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, UNSUPPORTED_FIELD
 from hostnet import selinux, tuntap
 from tests.kit.calls import PluginError, Runtime
-from tests.kit.contract import Contract
+from tests.kit.contract import UnderFaults
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from wiring.single.label import temporary_name
 
 
-class TestTap(Contract):
+class TestTap(UnderFaults):
     plugin = "tap"
 
 

@@ -154,7 +154,8 @@ def create(
     """
     temporary = label.temporary_name(scene.call.owner)
     try:
-        made = scene.undo.step(
+        made = born(
+            scene,
             lambda: link.create(
                 scene.inside if below_inside else scene.outside,
                 temporary,
@@ -166,7 +167,6 @@ def create(
                 netns_fd=-1 if below_inside else scene.ns.fileno(),
                 inside=scene.inside,
             ),
-            lambda made: link.delete(scene.inside, made.index, missing_ok=True),
         )
     except NetlinkError as error:
         if error.errno == errno.EOPNOTSUPP:
@@ -175,6 +175,34 @@ def create(
             raise remains(scene, temporary) from error
         raise
     return finish(scene, made)
+
+
+def born(scene: Scene, make: Callable[[], Link]) -> Link:
+    """Make a link of the container under its temporary name; noted in the undo stack.
+
+    Where `make` fails nothing of it stays: the kernel may have made the link all the same, and its
+    answer be lost.
+    """
+
+    def act() -> Link:
+        try:
+            return make()
+        except (CniError, OSError) as error:
+            # These two say that another link is in the way, which `make` has not made.
+            if getattr(error, "errno", 0) not in (errno.EEXIST, errno.EBUSY):
+                _delete_unfinished(scene, error)
+            raise
+
+    return scene.undo.step(act, lambda made: link.delete(scene.inside, made.index, missing_ok=True))
+
+
+def _delete_unfinished(scene: Scene, error: CniError | OSError) -> None:
+    try:
+        found = link.find(scene.inside, label.temporary_name(scene.call.owner))
+        if found is not None:
+            link.delete(scene.inside, found.index, missing_ok=True)
+    except OSError as problem:
+        error.add_note(f"while undoing: {problem}")
 
 
 def finish(

@@ -77,9 +77,7 @@ def _make(scene: Scene, config: Tap, master: Link | None) -> Link:
         return link.get(scene.inside, name)
 
     try:
-        made = scene.undo.step(
-            create, lambda made: link.delete(scene.inside, made.index, missing_ok=True)
-        )
+        made = attach.born(scene, create)
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise attach.remains(scene, name) from error
