@@ -40,6 +40,7 @@ class World(Routed):
         four, six = f"10.{subnet}.0.{number}/24", f"fd00:{subnet}::{number}/64"
         port = f"port{number}"
         self.connect(ns, port, four, six, bridge=bridge)
+        ns.wait_ready("eth0")
         made = Guarded(self.runtime, name, ns)
         made.bridge, made.port, made.addresses = bridge, port, (four, six)
         made.network = network or f"net-{bridge}"
@@ -115,7 +116,7 @@ def answers(asker: Namespace, server: Namespace, address: str, at: str = "", por
     """Whether a server at this address answers, asked for at another one and port, if given."""
     with EchoServer(server, address, PORT):
         try:
-            return ask(asker, at or address, port or PORT, seconds=0.4).payload == "hello"
+            return ask(asker, at or address, port or PORT, seconds=0.6).payload == "hello"
         except OSError:
             return False
 

@@ -65,7 +65,8 @@ def _say(*answers: bytes) -> Callable[[socket.socket], None]:
         for answer in answers:
             connection.recv(4096)
             connection.sendall(answer)
-        connection.recv(4096)
+        connection.shutdown(socket.SHUT_WR)
+        _listen(connection)
 
     return serve
 
