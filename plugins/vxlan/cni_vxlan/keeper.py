@@ -18,15 +18,16 @@ from __future__ import annotations
 import time
 
 from cni.errors import CniError
-from cni.record import record, replace
+from cni.record import replace
 from cni_vxlan import device as devices
-from cni_vxlan import engines, guard, watchstate
+from cni_vxlan import guard, snapshot, watchstate
 from cni_vxlan.etcd_layout import Node
 from cni_vxlan.feed import Broken, Changed, Crashed, Feed, Listed
 from cni_vxlan.membership import Held, Lost, Membership, Unsure
 from cni_vxlan.peer_list import PeerList
 from cni_vxlan.peers import Etcd
 from cni_vxlan.reconcile import change, reconcile
+from cni_vxlan.snapshot import Snapshot
 from hostnet import vxlan
 from hostnet.lock import NamespaceLock
 
@@ -35,13 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import Protocol, TypeAlias
 
-    from cni.ip import Network
     from cni.jsonvalue import JsonValue
     from cni_vxlan import feed, membership
-    from cni_vxlan.engines import Plan
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.reconcile import Changes, Peer
-    from hostnet.link import Link
     from hostnet.netlink import Netlink
 
     News: TypeAlias = "feed.News | membership.News"
@@ -58,47 +56,6 @@ _LOCK_SECONDS = 1.0
 """An ADD holds the lock for milliseconds; other networks are waiting for the loop."""
 
 
-@record
-class Place:
-    """The overlay on this host. device: None where there is none of this network's.
-
-    subnets: what the device stands for. plan: None where there cannot be one now; `problem` says
-    why.
-    """
-
-    device: Link | None = None
-    subnets: tuple[Network, ...] = ()
-    plan: Plan | None = None
-    problem: str = ""
-
-    def mark(self) -> list[object]:
-        """Equal at two times between which nothing happened that matters."""
-        seen: list[object] = [self.subnets, self.problem]
-        if self.device is not None:
-            of, local = self.device, vxlan.Vxlan(self.device).local
-            seen += [of.index, of.up, of.mac, of.mtu, of.master, local]
-        if self.plan is not None:
-            underlay = self.plan.wanted.underlay
-            seen += [underlay.link.index, underlay.link.mtu, underlay.arrives_by, underlay.local]
-        return seen
-
-
-def find(nl: Netlink, overlay: Overlay) -> Place:
-    """Where it stands now. Raises NetlinkError."""
-    try:
-        found = devices.find(nl, overlay)
-    except CniError as error:
-        return Place(problem=error.msg)
-    if found is None:
-        return Place()
-    device, alias = found
-    try:
-        plan = engines.plan(nl, overlay, found, may_join=False)
-    except CniError as error:
-        return Place(device, alias.subnets, problem=error.msg)
-    return Place(device, alias.subnets, plan)
-
-
 class Keeper:
     """Keeps one overlay up. post: brings what its threads hear to the loop."""
 
@@ -107,8 +64,8 @@ class Keeper:
         self.due = 0.0
         self._post = post
         self._log = log
-        self._place = Place()
-        self._mark: list[object] = []
+        self._snapshot = Snapshot()
+        self._fingerprint: list[object] = []
         etcd = overlay.peers if isinstance(overlay.peers, Etcd) else None
         self._settings = etcd.settings if etcd is not None else None
         self._peer_list = PeerList(etcd.settings.node if etcd is not None else "", overlay.mode)
@@ -174,12 +131,15 @@ class Keeper:
         heard: the indexes of links of which the kernel has announced something. Our own is looked
         over in any case: one that was down for a moment is as before, and has lost its routes.
         """
-        device = self._place.device
+        device = self._snapshot.device
         is_heard_of = device is not None and device.index in heard
         try:
-            self._must_look |= is_heard_of or find(nl, self.overlay).mark() != self._mark
+            self._must_look |= is_heard_of or self._is_changed(nl)
         except OSError:  # something went while it was looked at
             self._must_look = True
+
+    def _is_changed(self, nl: Netlink) -> bool:
+        return snapshot.take(nl, self.overlay).fingerprint() != self._fingerprint
 
     def settle(self, nl: Netlink) -> None:
         """Act on what was heard and noticed, and on the time that has passed."""
@@ -223,28 +183,27 @@ class Keeper:
     def _look(self, nl: Netlink) -> None:
         """Compare all of it, under the lock in which an ADD makes the device and tells it peers."""
         with NamespaceLock(_LOCK_SECONDS):
-            place = find(nl, self.overlay)
-            self._mark = place.mark()
-            if place.device is not None and place.plan is not None:
-                device = devices.adjust(nl, place.plan.wanted, place.device)
-                place = replace(place, device=device)
-            self._place = place
+            now = snapshot.take(nl, self.overlay)
+            self._fingerprint = now.fingerprint()
+            if now.device is not None and now.plan is not None:
+                now = replace(now, device=devices.adjust(nl, now.plan.wanted, now.device))
+            self._snapshot = now
             self._attend()
             self._problems = ()
-            if place.device is None:
+            if now.device is None:
                 self._count = 0
                 return
             peers = self._peers()
             if peers is not None:
                 start = time.monotonic()
                 self._guard(peers, thorough=True)
-                changes = reconcile(nl, place.device, self.overlay.mode, peers)
+                changes = reconcile(nl, now.device, self.overlay.mode, peers)
                 self._take_note(changes, len(peers), start)
 
     def _follow(self, nl: Netlink) -> None:
         """Act on the changes of single peers."""
-        changes = self._peer_list.changes(self._place.subnets)
-        if changes is None or self._place.device is None or not self._is_ours():
+        changes = self._peer_list.changes(self._snapshot.subnets)
+        if changes is None or self._snapshot.device is None or not self._is_ours():
             self._look(nl)
             return
         before, after = changes
@@ -252,7 +211,7 @@ class Keeper:
         start = time.monotonic()
         with NamespaceLock(_LOCK_SECONDS):
             self._guard(peers, thorough=False)
-            done = change(nl, self._place.device, before, after)
+            done = change(nl, self._snapshot.device, before, after)
         self._take_note(done, len(peers), start)
 
     def _peers(self) -> list[Peer] | None:
@@ -260,9 +219,9 @@ class Keeper:
         if self._settings is not None:
             if not self._is_ours():
                 return None
-            peers, self._remarks = self._peer_list.peers(self._place.subnets)
+            peers, self._remarks = self._peer_list.peers(self._snapshot.subnets)
             return peers
-        plan = self._place.plan
+        plan = self._snapshot.plan
         return None if plan is None else [*(plan.peers or ())]
 
     def _is_ours(self) -> bool:
@@ -272,7 +231,7 @@ class Keeper:
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""
-        plan = self._place.plan
+        plan = self._snapshot.plan
         if plan is not None:
             guard.ensure(plan.wanted, [peer.address for peer in peers], thorough=thorough)
 
@@ -293,12 +252,12 @@ class Keeper:
 
     def _attend(self) -> None:
         """Let etcd be listened to, and know about this host, for as long as there is a device."""
-        device = self._place.device
+        device = self._snapshot.device
         local = vxlan.Vxlan(device).local if device is not None else None
         if device is None or local is None or self._settings is None:
             self.close()
             return
-        own = Node(self._settings.node, local, device.mac, self._place.subnets)
+        own = Node(self._settings.node, local, device.mac, self._snapshot.subnets)
         if self._own is not None and self._own.address.version != local.version:
             self.close()
         if self._feed is None or self._membership is None:
@@ -321,11 +280,11 @@ class Keeper:
 
     def state(self) -> str:
         """One of `watchstate`'s."""
-        if self._place.device is None:
+        if self._snapshot.device is None:
             return watchstate.ABSENT
         if self._lost:
             return watchstate.LOST
-        if self._failure or self._problems or self._place.problem:
+        if self._failure or self._problems or self._snapshot.problem:
             return watchstate.FAILING
         if self._settings is None:
             return watchstate.SYNCED
@@ -335,7 +294,7 @@ class Keeper:
 
     def error(self) -> str:
         """All that is wrong, in words."""
-        one_by_one = (self._place.problem, self._lost, self._failure, self._broken, self._unsure)
+        one_by_one = (self._snapshot.problem, self._lost, self._failure, self._broken, self._unsure)
         # Where etcd is dead, both threads say so, mostly in the same words.
         said = dict.fromkeys((*one_by_one, *self._problems, *self._remarks))
         return "; ".join(filter(None, said))
@@ -346,7 +305,7 @@ class Keeper:
         ago: float | None = 0.0
         if state != watchstate.SYNCED:
             ago = None if self._agreed is None else round(time.monotonic() - self._agreed, 1)
-        device = self._place.device
+        device = self._snapshot.device
         local = vxlan.Vxlan(device).local if device is not None else None
         return {
             "state": state,
@@ -358,7 +317,7 @@ class Keeper:
             "engine": self.overlay.peers.engine,
             "node": self._peer_list.own,
             "address": str(local or ""),
-            "subnets": [str(subnet) for subnet in self._place.subnets],
+            "subnets": [str(subnet) for subnet in self._snapshot.subnets],
         }
 
     def _tell(self) -> None:
