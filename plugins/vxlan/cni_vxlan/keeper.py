@@ -57,7 +57,11 @@ _LOCK_SECONDS = 1.0
 
 
 class Keeper:
-    """Keeps one overlay up. post: brings what its threads hear to the loop."""
+    """Keeps one overlay in step with its peers.
+
+    due: when it will look by itself, as of time.monotonic(). post: brings what its threads hear to
+    the loop.
+    """
 
     def __init__(self, overlay: Overlay, post: Callable[[Keeper, News], None], log: Log) -> None:
         self.overlay = overlay
@@ -72,16 +76,17 @@ class Keeper:
         self._feed: Feed | None = None
         self._membership: Membership | None = None
         self._own: Node | None = None
-        self._must_look = True
+        self._must_compare = True
         self._has_news = False
-        self._count = 0
-        self._agreed: float | None = None
+        self._peer_count = 0
+        self._synced_at: float | None = None
         self._retry = _RETRY_SECONDS
-        # What is wrong, by what it is wrong with; empty where nothing is.
+        # What is wrong, in words, empty where nothing is: the feed's connection is broken; the
+        # membership is unsure, or lost; the last act on the kernel failed.
         self._broken = self._unsure = self._lost = self._failure = ""
         self._problems: tuple[str, ...] = ()
         self._remarks: list[str] = []
-        self._told: object = None
+        self._logged: object = None
 
     # ---- what happens
 
@@ -101,7 +106,7 @@ class Keeper:
             case Listed():
                 self._broken = ""
                 self._peer_list.take_list(news)
-                self._must_look = True
+                self._must_compare = True
                 self._check_membership()
             case Changed():
                 self._peer_list.take_change(news)
@@ -110,13 +115,13 @@ class Keeper:
                     self._check_membership()
             case Broken():
                 if self.state() == watchstate.SYNCED:
-                    self._agreed = time.monotonic()
+                    self._synced_at = time.monotonic()
                 self._broken = news.problem
 
     def _hear_membership(self, news: Held | Lost | Unsure) -> None:
         match news:
             case Held():
-                self._must_look |= bool(self._lost)
+                self._must_compare |= bool(self._lost)
                 self._lost = self._unsure = ""
                 if news.updated:
                     self._log("told etcd where this host is now", network=self.overlay.network)
@@ -134,23 +139,24 @@ class Keeper:
         device = self._snapshot.device
         is_heard_of = device is not None and device.index in heard
         try:
-            self._must_look |= is_heard_of or self._is_changed(nl)
+            self._must_compare |= is_heard_of or self._is_changed(nl)
         except OSError:  # something went while it was looked at
-            self._must_look = True
+            self._must_compare = True
 
     def _is_changed(self, nl: Netlink) -> bool:
+        """Whether it is other than when it was last compared."""
         return snapshot.take(nl, self.overlay).fingerprint() != self._fingerprint
 
     def settle(self, nl: Netlink) -> None:
         """Act on what was heard and noticed, and on the time that has passed."""
         now = time.monotonic()
-        if self._must_look or now >= self.due:
-            self._must_look = self._has_news = False
-            self._try(lambda: self._look(nl))
+        if self._must_compare or now >= self.due:
+            self._must_compare = self._has_news = False
+            self._attempt(lambda: self._compare(nl))
         elif self._has_news:
             self._has_news = False
-            self._try(lambda: self._follow(nl))
-        self._tell()
+            self._attempt(lambda: self._apply_changes(nl))
+        self._log_state()
 
     def close(self) -> None:
         """End its threads; the kernel keeps what it has."""
@@ -163,7 +169,8 @@ class Keeper:
 
     # ---- acts
 
-    def _try(self, act: Callable[[], None]) -> None:
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Act, and decide when to look again: soon, if it failed."""
         now = time.monotonic()
         self.due = now + LOOK_SECONDS
         try:
@@ -178,9 +185,9 @@ class Keeper:
         else:
             self._retry = _RETRY_SECONDS
         if self.state() == watchstate.SYNCED:
-            self._agreed = time.monotonic()
+            self._synced_at = time.monotonic()
 
-    def _look(self, nl: Netlink) -> None:
+    def _compare(self, nl: Netlink) -> None:
         """Compare all of it, under the lock in which an ADD makes the device and tells it peers."""
         with NamespaceLock(_LOCK_SECONDS):
             now = snapshot.take(nl, self.overlay)
@@ -188,23 +195,23 @@ class Keeper:
             if now.device is not None and now.plan is not None:
                 now = replace(now, device=devices.adjust(nl, now.plan.wanted, now.device))
             self._snapshot = now
-            self._attend()
+            self._see_to_threads()
             self._problems = ()
             if now.device is None:
-                self._count = 0
+                self._peer_count = 0
                 return
             peers = self._peers()
             if peers is not None:
                 start = time.monotonic()
                 self._guard(peers, thorough=True)
                 changes = reconcile(nl, now.device, self.overlay.mode, peers)
-                self._take_note(changes, len(peers), start)
+                self._note(changes, len(peers), start)
 
-    def _follow(self, nl: Netlink) -> None:
+    def _apply_changes(self, nl: Netlink) -> None:
         """Act on the changes of single peers."""
         changes = self._peer_list.changes(self._snapshot.subnets)
         if changes is None or self._snapshot.device is None or not self._is_ours():
-            self._look(nl)
+            self._compare(nl)
             return
         before, after = changes
         peers = self._peers() or []
@@ -212,7 +219,7 @@ class Keeper:
         with NamespaceLock(_LOCK_SECONDS):
             self._guard(peers, thorough=False)
             done = change(nl, self._snapshot.device, before, after)
-        self._take_note(done, len(peers), start)
+        self._note(done, len(peers), start)
 
     def _peers(self) -> list[Peer] | None:
         """All of them; None where nobody knows, and those in the kernel must do."""
@@ -235,8 +242,8 @@ class Keeper:
         if plan is not None:
             guard.ensure(plan.wanted, [peer.address for peer in peers], thorough=thorough)
 
-    def _take_note(self, done: Changes, count: int, start: float) -> None:
-        self._count = count
+    def _note(self, done: Changes, count: int, start: float) -> None:
+        self._peer_count = count
         self._problems = done.problems
         if done.added or done.removed:
             self._log(
@@ -250,7 +257,7 @@ class Keeper:
 
     # ---- its threads
 
-    def _attend(self) -> None:
+    def _see_to_threads(self) -> None:
         """Let etcd be listened to, and know about this host, for as long as there is a device."""
         device = self._snapshot.device
         local = vxlan.Vxlan(device).local if device is not None else None
@@ -261,15 +268,15 @@ class Keeper:
         if self._own is not None and self._own.address.version != local.version:
             self.close()
         if self._feed is None or self._membership is None:
-            self._feed = Feed(self.overlay, self._settings, local.version, self._bring)
-            self._membership = Membership(self.overlay, self._settings, own, self._bring)
+            self._feed = Feed(self.overlay, self._settings, local.version, self._from_thread)
+            self._membership = Membership(self.overlay, self._settings, own, self._from_thread)
         elif own != self._own:
             self._membership.check(own)
             if self._own is None or own.address != self._own.address:
                 self._feed.reconnect()
         self._own = own
 
-    def _bring(self, news: News) -> None:
+    def _from_thread(self, news: News) -> None:
         self._post(self, news)
 
     def _check_membership(self) -> None:
@@ -304,13 +311,13 @@ class Keeper:
         state = self.state()
         ago: float | None = 0.0
         if state != watchstate.SYNCED:
-            ago = None if self._agreed is None else round(time.monotonic() - self._agreed, 1)
+            ago = None if self._synced_at is None else round(time.monotonic() - self._synced_at, 1)
         device = self._snapshot.device
         local = vxlan.Vxlan(device).local if device is not None else None
         return {
             "state": state,
             "synced_seconds_ago": ago,
-            "peers": self._count,
+            "peers": self._peer_count,
             "error": self.error(),
             "device": self.overlay.device,
             "mode": self.overlay.mode,
@@ -320,10 +327,12 @@ class Keeper:
             "subnets": [str(subnet) for subnet in self._snapshot.subnets],
         }
 
-    def _tell(self) -> None:
+    def _log_state(self) -> None:
         """Log the state where it is another one."""
         now = self.state(), self.error()
-        if now != self._told:
-            self._told = now
+        if now != self._logged:
+            self._logged = now
             network = self.overlay.network
-            self._log("overlay", network=network, state=now[0], peers=self._count, error=now[1])
+            self._log(
+                "overlay", network=network, state=now[0], peers=self._peer_count, error=now[1]
+            )
