@@ -78,11 +78,11 @@ def test_l3_with_static_peers() -> None:
     assert one.pools == (ip_network("10.244.0.0/16"), ip_network("fd00:1::/48"))
     assert one.peers == peers.Static(
         (
-            peers.Node(
+            peers.StaticNode(
                 ip_address("192.0.2.1"),
                 (ip_network("10.244.1.0/24"), ip_network("fd00:1:0:1::/64")),
             ),
-            peers.Node(
+            peers.StaticNode(
                 ip_address("192.0.2.2"),
                 (ip_network("10.244.2.0/24"), ip_network("fd00:1:0:2::/64")),
             ),
@@ -112,7 +112,7 @@ def test_the_other_engines() -> None:
     assert flannel.bridged.ipam == "host-local"
     assert config({"peers": {"type": "flannel"}, "vni": 7}).overlay.bridge == "vxbr7"
     l2 = config(L2, mode="l2", peers=nodes({"address": "2001:db8::1"}))
-    assert l2.overlay.peers == peers.Static((peers.Node(ip_address("2001:db8::1")),))
+    assert l2.overlay.peers == peers.Static((peers.StaticNode(ip_address("2001:db8::1")),))
 
 
 def test_etcd() -> None:

@@ -39,8 +39,8 @@ _SUBNET = "a subnet such as 10.244.1.0/24 or fd00:1:0:1::/64"
 
 
 @record
-class Node:
-    """A host: its VTEP's address and, in mode l3, its subnets, at most one of each family."""
+class StaticNode:
+    """A host of the list: its VTEP's address and, in l3, its subnets, at most one of each family."""
 
     address: Address
     subnets: tuple[Network, ...] = ()
@@ -50,7 +50,7 @@ class Node:
 class Static:
     """All hosts, this one among them."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[StaticNode, ...]
     engine = "static"
 
 
@@ -150,7 +150,7 @@ def subnets(config: JsonObject, key: str) -> tuple[Network, ...]:
     return tuple(found[version] for version in sorted(found))
 
 
-def _nodes(peers: JsonObject, mode: str, pools: tuple[Network, ...]) -> tuple[Node, ...]:
+def _nodes(peers: JsonObject, mode: str, pools: tuple[Network, ...]) -> tuple[StaticNode, ...]:
     items = peers.objects("nodes")
     if not items:
         raise peers.wrong(
@@ -172,7 +172,7 @@ def _nodes(peers: JsonObject, mode: str, pools: tuple[Network, ...]) -> tuple[No
     return nodes
 
 
-def _node(item: JsonObject, mode: str, pools: tuple[Network, ...]) -> Node:
+def _node(item: JsonObject, mode: str, pools: tuple[Network, ...]) -> StaticNode:
     address = vtep(item, "address")
     if address is None:
         raise item.wrong("address", "the address of the host's VTEP such as 192.0.2.1")
@@ -185,13 +185,13 @@ def _node(item: JsonObject, mode: str, pools: tuple[Network, ...]) -> Node:
                 'none in mode "l2", whose hosts share one segment: give each host ranges of its '
                 'own in "ipam"',
             )
-        return Node(address)
+        return StaticNode(address)
     found = subnets(item, "subnets")
     if not found:
         raise item.wrong("subnets", f'the host\'s subnets, such as ["{_LIKE}"]')
     for one in found:
         _check_subnet(item, one, pools)
-    return Node(address, found)
+    return StaticNode(address, found)
 
 
 _LIKE = '10.244.1.0/24", "fd00:1:0:1::/64'
@@ -210,7 +210,7 @@ def _check_subnet(item: JsonObject, one: Network, pools: tuple[Network, ...]) ->
         )
 
 
-def _refuse_overlap(nodes: Iterable[Node]) -> None:
+def _refuse_overlap(nodes: Iterable[StaticNode]) -> None:
     """In order of their addresses, two subnets that overlap have no third one between them."""
     everything = sorted(
         (one.version, int(one.network_address), one.prefixlen, one, node.address)

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.ip import Address
     from cni_vxlan.overlay import Overlay
-    from cni_vxlan.peers import Node
+    from cni_vxlan.peers import StaticNode
     from hostnet.link import Link
     from hostnet.netlink import Netlink
 
@@ -76,7 +76,7 @@ def find(nl: Netlink, overlay: Overlay, device: Link | None) -> Underlay:
     return Underlay(below, local, vrf or below.name)
 
 
-def own_node(static: Static, underlay: Underlay) -> Node:
+def own_node(static: Static, underlay: Underlay) -> StaticNode:
     """This host in the list."""
     return next(node for node in static.nodes if node.address == underlay.local)
 
