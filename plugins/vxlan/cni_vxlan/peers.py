@@ -36,11 +36,12 @@ MODES = {
 SUBNET_FILE = "/run/flannel/subnet.env"
 _LENGTHS = {4: 24, 6: 64}
 _SUBNET = "a subnet such as 10.244.1.0/24 or fd00:1:0:1::/64"
+_SUBNETS = 'the host\'s subnets, such as ["10.244.1.0/24", "fd00:1:0:1::/64"]'
 
 
 @record
 class StaticNode:
-    """A host of the list: its VTEP's address and, in l3, its subnets, at most one of each family."""
+    """A host: its VTEP's address and, in mode l3, its subnets, at most one of each family."""
 
     address: Address
     subnets: tuple[Network, ...] = ()
@@ -188,13 +189,10 @@ def _node(item: JsonObject, mode: str, pools: tuple[Network, ...]) -> StaticNode
         return StaticNode(address)
     found = subnets(item, "subnets")
     if not found:
-        raise item.wrong("subnets", f'the host\'s subnets, such as ["{_LIKE}"]')
+        raise item.wrong("subnets", _SUBNETS)
     for one in found:
         _check_subnet(item, one, pools)
     return StaticNode(address, found)
-
-
-_LIKE = '10.244.1.0/24", "fd00:1:0:1::/64'
 
 
 def _check_subnet(item: JsonObject, one: Network, pools: tuple[Network, ...]) -> None:
