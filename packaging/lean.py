@@ -85,7 +85,7 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
         inside = name.replace(".", "/") + ("/__init__.py" if package else ".py")
         code = marshal.dumps(
             compile(
-                _text(name, Path(source)), inside, "exec", dont_inherit=True, optimize=_OPTIMIZE
+                source_of(name, Path(source)), inside, "exec", dont_inherit=True, optimize=_OPTIMIZE
             )
         )
         index[name] = (package, at, len(code))
@@ -105,7 +105,7 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
     path.write_bytes(b"".join([len(indexes).to_bytes(8, "little"), indexes, *codes]))
 
 
-def _text(module: str, source: Path) -> bytes:
+def source_of(module: str, source: Path) -> bytes:
     """A module's source as the bundle has it: see `cni_bundle.few_functools`.
 
     Raises LookupError where another Python's says something else.
