@@ -215,8 +215,9 @@ def _reclaim(
 
 def _free_addresses(network: NetworkConfigList, plugin: PluginConf, node: str) -> int:
     """What etcd-ipam gave to the node's containers; gives for how many of them."""
-    from cni_etcd_ipam import book
     from cni_etcd_ipam.config import read_settings
+    from cni_etcd_ipam.etcd_layout import Layout, release
+    from cni_etcd_ipam.gc import stale
 
     call = ipam_call.with_connection(
         Call("GC", network.name, network.version, plugin.config, b"", {})
@@ -224,11 +225,10 @@ def _free_addresses(network: NetworkConfigList, plugin: PluginConf, node: str) -
     if call.config.object("ipam").string("type") != ipam_call.ETCD_IPAM:
         return 0
     settings = read_settings(call)
-    pages = book.Book(settings.prefix, network.name, node)
+    layout = Layout(settings.prefix, network.name, node)
     count = 0
     with settings.session() as etcd:
-        for page in etcd.list(pages.owners)[0]:
-            if book.read_page(page.value)[0] == network.name:
-                book.release(etcd, pages, page)
-                count += 1
+        for entry in stale(etcd, layout, frozenset()):
+            release(etcd, layout, entry)
+            count += 1
     return count

@@ -86,7 +86,7 @@ def test_del_whose_answer_is_lost(node: Node, keys: Keys, proxy: Proxy) -> None:
 
 
 def test_del_while_the_attachment_is_made_anew(node: Node, keys: Keys, proxy: Proxy) -> None:
-    """What the page said when it was read is not what is freed."""
+    """What the owner key said when it was read is not what is freed."""
     node.add(args="IP=10.1.2.9")
     url = node.ipam["endpoints"]
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from cni.errors import DUPLICATE, TRY_AGAIN_LATER, CniError
 from cni.range_config import ip_config, require_tellable
 from cni.result import DNS, Result
-from cni_etcd_ipam.book import book_of, read_page
 from cni_etcd_ipam.choose import Draws
 from cni_etcd_ipam.config import read_config
+from cni_etcd_ipam.etcd_layout import layout_of, read_owner_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni.ip import Address
-    from cni_etcd_ipam.book import Book
+    from cni_etcd_ipam.etcd_layout import Layout
     from etcd_json import Etcd, KeyValue, Outcome
 
 _TRIES = 100
@@ -35,10 +35,10 @@ def add(call: Call) -> Result:
         from cni.resolvconf import read_resolv_conf
 
         dns = read_resolv_conf(config.resolv_conf)
-    book = book_of(config.etcd, call.network)
+    layout = layout_of(config.etcd, call.network)
     draws = Draws(config.sets, config.requested)
     with config.etcd.session() as etcd:
-        addresses = _Taking(etcd, book, call.attachment, draws).addresses()
+        addresses = _Taking(etcd, layout, call.attachment, draws).addresses()
     ips = tuple(map(ip_config, config.sets, addresses))
     return Result(ips=ips, routes=config.routes, dns=dns)
 
@@ -46,11 +46,11 @@ def add(call: Call) -> Result:
 class _Taking:
     """One attachment's addresses on the way from free to its own."""
 
-    __slots__ = ("_book", "_draws", "_etcd", "_in_doubt", "_owner")
+    __slots__ = ("_draws", "_etcd", "_in_doubt", "_layout", "_owner")
 
-    def __init__(self, etcd: Etcd, book: Book, owner: Attachment, draws: Draws) -> None:
+    def __init__(self, etcd: Etcd, layout: Layout, owner: Attachment, draws: Draws) -> None:
         self._etcd = etcd
-        self._book = book
+        self._layout = layout
         self._owner = owner
         self._draws = draws
         self._in_doubt: set[str] = set()
@@ -62,54 +62,55 @@ class _Taking:
             outcome = self._transact(picked)
             if outcome.succeeded:
                 return picked
-            page, *held = outcome.found
-            if page:
-                self._require_own(page[0])
-                return read_page(page[0].value)[1]
-            self._draws.learn(self._etcd, self._book, (one for each in held for one in each))
+            entry, *held = outcome.found
+            if entry:
+                self._require_own(entry[0])
+                return read_owner_value(entry[0].value)[1]
+            self._draws.learn(self._etcd, self._layout, (one for each in held for one in each))
         raise CniError(
             TRY_AGAIN_LATER,
             f"others were faster {_TRIES} times in taking a free address below "
-            f"{self._book.addresses} in etcd",
+            f"{self._layout.addresses} in etcd",
         )
 
     def _transact(self, picked: list[Address]) -> Outcome:
         """Repeated where its answer is lost, which is safe: it can succeed only once.
 
-        If the lost one was done, the repetition fails, and the attachment's page says so.
+        If the lost one was done, the repetition fails, and the attachment's owner key says so.
         """
         from etcd_json import EtcdError, absent, get, put
 
-        page_key, page = self._book.owner_key(self._owner), self._book.page(picked)
-        holder = self._book.holder(self._owner)
-        keys = list(map(self._book.address_key, picked))
-        looked_at = list(map(self._book.address_key, self._draws.considered))
+        owner_key = self._layout.owner_key(self._owner)
+        owner_value = self._layout.owner_value(picked)
+        holder = self._layout.holder(self._owner)
+        keys = list(map(self._layout.address_key, picked))
+        looked_at = list(map(self._layout.address_key, self._draws.considered))
         attempt = 0
         while True:
             try:
                 return self._etcd.transact(
-                    [absent(page_key), *map(absent, keys)],
-                    [put(page_key, page), *(put(key, holder) for key in keys)],
-                    [get(page_key), *map(get, looked_at)],
+                    [absent(owner_key), *map(absent, keys)],
+                    [put(owner_key, owner_value), *(put(key, holder) for key in keys)],
+                    [get(owner_key), *map(get, looked_at)],
                 )
             except EtcdError as error:
                 attempt += 1
                 if error.unknown:
-                    self._in_doubt.add(page)
+                    self._in_doubt.add(owner_value)
                 if not error.unknown or attempt > _DOUBTS:
                     if self._in_doubt:
                         error.add_note("the addresses may be taken all the same; a DEL frees them")
                     raise
 
-    def _require_own(self, page: KeyValue) -> None:
+    def _require_own(self, entry: KeyValue) -> None:
         """What this very call may have written is no second allocation."""
-        if page.value in self._in_doubt:
+        if entry.value in self._in_doubt:
             return
-        network, held = read_page(page.value)
-        of = "" if network == self._book.network else f" on network {network}"
+        network, held = read_owner_value(entry.value)
+        of = "" if network == self._layout.network else f" on network {network}"
         raise CniError(
             DUPLICATE,
-            f"{', '.join(map(str, held)) or page.key} has been allocated to "
+            f"{', '.join(map(str, held)) or entry.key} has been allocated to "
             f"{self._owner.container_id}{of}, duplicate allocation is not allowed: DEL its "
             f"interface {self._owner.ifname} first",
         )

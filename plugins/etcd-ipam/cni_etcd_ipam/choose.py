@@ -18,7 +18,7 @@ import os
 from cni.errors import DUPLICATE, NO_ADDRESS, CniError, together
 from cni.ip import parse_address
 from cni.ranges import address_of, merge, size, subtract
-from cni_etcd_ipam.book import holder_text, node_of
+from cni_etcd_ipam.etcd_layout import holder_text, node_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cni.ip import Address
     from cni.ranges import RangeSet, Span
-    from cni_etcd_ipam.book import Book
+    from cni_etcd_ipam.etcd_layout import Layout
     from etcd_json import Etcd, KeyValue
 
 _FEW = 16
@@ -68,19 +68,19 @@ class Draws:
         """The addresses that `learn` wants to know about."""
         return [address for draw in self._each for address in draw.considered]
 
-    def learn(self, etcd: Etcd, book: Book, held: Iterable[KeyValue]) -> bool:
+    def learn(self, etcd: Etcd, layout: Layout, held: Iterable[KeyValue]) -> bool:
         """Pass over what is held, and draw anew where nothing is left.
 
         held: the keys of those `considered` that are. Gives whether all that is picked now is known
         to have been free. Raises CniError: DUPLICATE where somebody has an address asked for,
         NO_ADDRESS where all of a set are held; and EtcdError.
         """
-        holders = read_holders(book, held)
+        holders = read_holders(layout, held)
         known: list[bool] = []
         errors: list[CniError] = []
         for index, each in enumerate(self._each):
             try:
-                known.append(each.learn(etcd, book, holders))
+                known.append(each.learn(etcd, layout, holders))
             except CniError as error:
                 errors.append(_of_range(index, error))
         if errors:
@@ -105,7 +105,7 @@ class _Draw:
         self.considered = [asked] if asked is not None else draw(one, one.spans(), min(_FEW, share))
         self.picked = self.considered[0]
 
-    def learn(self, etcd: Etcd, book: Book, holders: Mapping[Address, str]) -> bool:
+    def learn(self, etcd: Etcd, layout: Layout, holders: Mapping[Address, str]) -> bool:
         if self._pick(holders):
             return True
         if self._asked is not None:
@@ -116,14 +116,14 @@ class _Draw:
             )
         spans = self._one.spans()
         if len(self.considered) == size(spans):
-            raise _full(self._one, book, (holders[address] for address in self.considered))
+            raise _full(self._one, layout, (holders[address] for address in self.considered))
         everything = len(self.considered) == self._share
         if everything:
-            everybody = read_holders(book, etcd.list(book.addresses)[0])
+            everybody = read_holders(layout, etcd.list(layout.addresses)[0])
             spans = _left_of(self._one, spans, everybody)
             if not spans:
                 here = (who for address, who in everybody.items() if self._one.range_of(address))
-                raise _full(self._one, book, here)
+                raise _full(self._one, layout, here)
         self.considered = draw(self._one, spans, self._share)
         self.picked = self.considered[0]
         return everything
@@ -135,15 +135,15 @@ class _Draw:
         return free is not None
 
 
-def require_free(etcd: Etcd, book: Book, sets: Sequence[RangeSet]) -> None:
+def require_free(etcd: Etcd, layout: Layout, sets: Sequence[RangeSet]) -> None:
     """Raise CniError(NO_ADDRESS) where all addresses of a set are held; and EtcdError."""
     from etcd_json import get
 
     draws = Draws(sets, [None] * len(sets))
     known = False
     while not known:
-        outcome = etcd.transact([], [get(book.address_key(one)) for one in draws.considered])
-        known = draws.learn(etcd, book, (one for found in outcome.found for one in found))
+        outcome = etcd.transact([], [get(layout.address_key(one)) for one in draws.considered])
+        known = draws.learn(etcd, layout, (one for found in outcome.found for one in found))
 
 
 def _left_of(one: RangeSet, spans: list[Span], holders: Iterable[Address]) -> list[Span]:
@@ -180,18 +180,18 @@ def _nth(spans: list[Span], index: int) -> int:
     raise IndexError(index)
 
 
-def read_holders(book: Book, entries: Iterable[KeyValue]) -> dict[Address, str]:
+def read_holders(layout: Layout, entries: Iterable[KeyValue]) -> dict[Address, str]:
     """The addresses that address keys stand for, and who has them."""
     found: dict[Address, str] = {}
     for entry in entries:
         try:
-            found[parse_address(entry.key.removeprefix(book.addresses))] = entry.value
+            found[parse_address(entry.key.removeprefix(layout.addresses))] = entry.value
         except ValueError:  # a key of somebody's own making stands for no address
             continue
     return found
 
 
-def _full(one: RangeSet, book: Book, holders: Iterable[str]) -> CniError:
+def _full(one: RangeSet, layout: Layout, holders: Iterable[str]) -> CniError:
     nodes: dict[str, int] = {}
     for holder in holders:
         nodes[node_of(holder)] = nodes.get(node_of(holder), 0) + 1
@@ -202,6 +202,6 @@ def _full(one: RangeSet, book: Book, holders: Iterable[str]) -> CniError:
         NO_ADDRESS,
         f"no IP addresses available in range set: {one}: all {size(one.spans())} are held; "
         'DEL or GC the containers that are gone, or widen the range in "ipam"',
-        f"held in etcd below {book.addresses}: {', '.join(shown)}"
+        f"held in etcd below {layout.addresses}: {', '.join(shown)}"
         + (f", and {more} more nodes" if more else ""),
     )

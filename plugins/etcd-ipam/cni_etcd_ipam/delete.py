@@ -5,8 +5,8 @@ They are found by node, container and interface, never by what the runtime says 
 
 from __future__ import annotations
 
-from cni_etcd_ipam.book import book_of, release
 from cni_etcd_ipam.config import read_settings
+from cni_etcd_ipam.etcd_layout import layout_of, release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def delete(call: Call) -> None:
     answer to the removal is lost, that is the case too: the repeated DEL finds what is left.
     """
     settings = read_settings(call)
-    book = book_of(settings, call.network)
+    layout = layout_of(settings, call.network)
     with settings.session() as etcd:
-        page = etcd.get(book.owner_key(call.attachment))
-        if page is not None:
-            release(etcd, book, page)
+        entry = etcd.get(layout.owner_key(call.attachment))
+        if entry is not None:
+            release(etcd, layout, entry)

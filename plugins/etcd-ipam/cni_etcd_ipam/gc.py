@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from cni.errors import CniError, together
-from cni_etcd_ipam.book import book_of, read_page, release
 from cni_etcd_ipam.config import read_settings
+from cni_etcd_ipam.etcd_layout import layout_of, read_owner_value, release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni.call import Attachment, Call
-    from cni_etcd_ipam.book import Book
+    from cni_etcd_ipam.etcd_layout import Layout
     from etcd_json import Etcd, KeyValue
 
 
@@ -26,12 +26,12 @@ def gc(call: Call) -> None:
     another GC's. Raises CniError.
     """
     settings = read_settings(call)
-    book = book_of(settings, call.network)
+    layout = layout_of(settings, call.network)
     errors: list[CniError] = []
     with settings.session() as etcd:
-        for page in _stale(etcd, book, call.valid_attachments):
+        for entry in stale(etcd, layout, call.valid_attachments):
             try:
-                release(etcd, book, page)
+                release(etcd, layout, entry)
             except CniError as error:
                 errors.append(error)
             except OSError as error:
@@ -42,7 +42,9 @@ def gc(call: Call) -> None:
         raise together(errors)
 
 
-def _stale(etcd: Etcd, book: Book, valid: frozenset[Attachment]) -> Iterator[KeyValue]:
-    for page in etcd.list(book.owners)[0]:
-        if read_page(page.value)[0] == book.network and book.owner_of(page.key) not in valid:
-            yield page
+def stale(etcd: Etcd, layout: Layout, valid: frozenset[Attachment]) -> Iterator[KeyValue]:
+    """The owner keys of this node and network but those of valid attachments. Raises EtcdError."""
+    for entry in etcd.list(layout.owners)[0]:
+        network, _ = read_owner_value(entry.value)
+        if network == layout.network and layout.owner_of(entry.key) not in valid:
+            yield entry

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cni.errors import NOT_AVAILABLE, CniError
-from cni_etcd_ipam.book import book_of
 from cni_etcd_ipam.config import read_config
+from cni_etcd_ipam.etcd_layout import layout_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def status(call: Call) -> None:
 
 
 def _ask(config: Config, call: Call) -> None:
-    book = book_of(config.etcd, call.network)
+    layout = layout_of(config.etcd, call.network)
     with config.etcd.session() as etcd:
         if config.report_exhaustion:
             from cni_etcd_ipam.choose import require_free
 
-            require_free(etcd, book, config.sets)
+            require_free(etcd, layout, config.sets)
         else:
-            etcd.get(book.owners)
+            etcd.get(layout.owners)

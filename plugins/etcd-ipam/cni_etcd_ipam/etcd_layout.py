@@ -1,4 +1,4 @@
-"""The book in etcd: which keys there are, what they say, and how a page is torn out.
+"""The keys in etcd: which there are, what they say, and how an attachment's are removed.
 
 Below the prefix, all of it text that etcdctl shows:
 
@@ -31,8 +31,8 @@ _TRIES = 8
 
 
 @record
-class Book:
-    """One node's view of a network's addresses."""
+class Layout:
+    """The names and values of the keys, as one node writes them for a network."""
 
     prefix: str
     network: str
@@ -60,7 +60,7 @@ class Book:
         """The value of an address key."""
         return f"{self.network}/{self.node}/{owner.container_id}/{owner.ifname}"
 
-    def page(self, addresses: Iterable[Address]) -> str:
+    def owner_value(self, addresses: Iterable[Address]) -> str:
         """The value of an owner key."""
         return " ".join((self.network, *map(str, addresses)))
 
@@ -70,12 +70,12 @@ class Book:
         return Attachment(container_id, ifname)
 
 
-def book_of(settings: Settings, network: str) -> Book:
-    """The book that a config means."""
-    return Book(settings.prefix, network, settings.node)
+def layout_of(settings: Settings, network: str) -> Layout:
+    """The keys that a config means."""
+    return Layout(settings.prefix, network, settings.node)
 
 
-def read_page(value: str) -> tuple[str, list[Address]]:
+def read_owner_value(value: str) -> tuple[str, list[Address]]:
     """The network and the addresses in an owner key's value; what is no address is passed over."""
     network, *texts = value.split(" ")
     found = []
@@ -101,37 +101,37 @@ def holder_text(holder: str) -> str:
     return f"container {container_id} ({ifname}) on node {node}, network {network}"
 
 
-def release(etcd: Etcd, book: Book, page: KeyValue) -> None:
+def release(etcd: Etcd, layout: Layout, entry: KeyValue) -> None:
     """Remove an owner key and those of its addresses that are still its own, or nothing.
 
-    page: the owner key as it was read. Raises EtcdError, and CniError(TRY_AGAIN_LATER) where it
+    entry: the owner key as it was read. Raises EtcdError, and CniError(TRY_AGAIN_LATER) where it
     changes all the time.
     """
     from etcd_json import delete, get, unchanged, value_is
 
-    holder = book.holder(book.owner_of(page.key))
-    keys = _address_keys(book, page)
+    holder = layout.holder(layout.owner_of(entry.key))
+    keys = _address_keys(layout, entry)
     for _ in range(_TRIES):
         outcome = etcd.transact(
-            [unchanged(page.key, page.mod_revision), *(value_is(key, holder) for key in keys)],
-            [delete(page.key), *map(delete, keys)],
-            [get(page.key), *map(get, keys)],
+            [unchanged(entry.key, entry.mod_revision), *(value_is(key, holder) for key in keys)],
+            [delete(entry.key), *map(delete, keys)],
+            [get(entry.key), *map(get, keys)],
         )
         if outcome.succeeded:
             return
         now, *held = outcome.found
         if not now:
             return  # another DEL or GC came first
-        if now[0].mod_revision != page.mod_revision:
-            page = now[0]
-            keys = _address_keys(book, page)
+        if now[0].mod_revision != entry.mod_revision:
+            entry = now[0]
+            keys = _address_keys(layout, entry)
         else:
             keys = [found.key for each in held for found in each if found.value == holder]
     raise CniError(
         TRY_AGAIN_LATER,
-        f"the key {page.key} in etcd was changed {_TRIES} times while it was being removed",
+        f"the key {entry.key} in etcd was changed {_TRIES} times while it was being removed",
     )
 
 
-def _address_keys(book: Book, page: KeyValue) -> list[str]:
-    return list(map(book.address_key, read_page(page.value)[1]))
+def _address_keys(layout: Layout, entry: KeyValue) -> list[str]:
+    return list(map(layout.address_key, read_owner_value(entry.value)[1]))
