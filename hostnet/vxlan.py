@@ -183,6 +183,15 @@ def set_local(nl: Netlink, index: int, local: Address) -> None:
     link.change(nl, index, data=("vxlan", data))
 
 
+def set_underlay(nl: Netlink, index: int, underlay: int) -> None:
+    """Change the device below to the one with the index `underlay`; entries are kept.
+
+    The MTU follows downwards only. A group is not joined there before the device, down meanwhile,
+    comes up again. Raises NetlinkError.
+    """
+    link.change(nl, index, data=("vxlan", attr_u32(IFLA_VXLAN_LINK, underlay)))
+
+
 def find(nl: Netlink, vni: int, port: int, version: int) -> Link | None:
     """The device that holds this VNI on this port in this family (4 or 6), under any name.
 

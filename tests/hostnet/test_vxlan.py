@@ -195,6 +195,26 @@ def test_a_new_local_address_keeps_the_entries(
         vxlan.set_local(nl, index, LOCAL[10 - version])
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_new_underlay_keeps_the_entries(
+    host: Host, nl: Netlink, underlay: int, version: int
+) -> None:
+    index = vxlan.create(nl, "a", 1, underlay=underlay, local=LOCAL[version], up=True).index
+    fdb.add(nl, index, MAC, PEER[version])
+    neighbour.add(nl, index, ip_address("10.0.0.2"), MAC, protocol=201)
+    other = link.create_veth(nl, "other", "other-peer", mtu=1400).index
+    vxlan.set_underlay(nl, index, other)
+    found = link.by_index(nl, index)
+    assert (Vxlan(found).underlay, Vxlan(found).local) == (other, LOCAL[version])
+    assert (found.up, found.mtu) == (True, 1400 - vxlan.overhead(version))
+    assert [one.destination for one in fdb.dump(nl, index)] == [PEER[version]]
+    assert len(neighbour.dump(nl, index=index, protocol=201)) == 1
+    link.delete(nl, underlay)  # which takes what runs over it along
+    assert link.find(nl, "a") is not None
+    link.delete(nl, other)
+    assert link.find(nl, "a") is None
+
+
 def test_set_down_it_loses_neighbours_and_routes_but_no_entries(nl: Netlink, underlay: int) -> None:
     index = vxlan.create(nl, "a", 1, underlay=underlay, local=LOCAL[4], up=True).index
     for gateway, to in (("10.0.1.0", "10.0.1.0/24"), ("fd00:1::", "fd00:1::/64")):

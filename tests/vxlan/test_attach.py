@@ -244,6 +244,49 @@ def test_the_underlay_gets_another_address(
     remove_overlay(underlay)
 
 
+@pytest.mark.parametrize("engine", ["l3", *SEGMENTS])
+def test_the_address_moves_to_another_device(
+    engine: str, runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """As to a bond or a bridge that the network card becomes a port of."""
+    config = l3(underlay) if engine == "l3" else l2(underlay, engine)
+    first = runtime.add(config, netns=container)
+    before = underlay.links()["vxlan42"]["ifindex"]
+    commands = (
+        "link add uplink type bridge",
+        "link set uplink mtu 1400 up",
+        "address flush dev eth0",
+        f"address add {FOUR}/24 dev uplink",
+        "route add default via 192.0.2.254",
+    )
+    for one in commands:
+        underlay.command("ip", *one.split())
+    with pytest.raises(PluginError, match="vxlan42 runs over eth0, expected uplink"):
+        runtime.check(config, first, netns=container)
+    runtime.status(config)
+    other = underlay.container()
+    result = runtime.add(config, container="c2", netns=other)
+    device = underlay.links()["vxlan42"]
+    assert (device["ifindex"], device["mtu"], vxlan(underlay)["link"]) == (before, 1350, "uplink")
+    assert "UP" in device["flags"]
+    assert '"uplink" . 4789' in guard(underlay)
+    assert "eth0" not in guard(underlay)
+    groups = [one["family"] for one in _groups(underlay, "uplink") if one["address"] == "239.1.1.1"]
+    assert groups == (["inet"] if engine == "multicast" else [])
+    runtime.check(config, result, container="c2", netns=other)
+    for name, ns in (("c1", container), ("c2", other)):
+        runtime.delete(config, container=name, netns=ns)
+    if engine == "l3":
+        remove_overlay(underlay)
+    underlay.command("ip", "link", "delete", "uplink")
+
+
+def _groups(host: Host, device: str) -> list[dict[str, str]]:
+    """The multicast groups a device is in."""
+    found = host.ip("maddress", "show", "dev", device)
+    return [group for one in found for group in one["maddr"] if "address" in group]
+
+
 # ---- mode l2 -----------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """The overlay's VXLAN device: made once, compared by every ADD, never made anew under containers.
 
 Its alias says whose it is and, in mode l3, which subnets it stands for; all else is compared with
-what the kernel says. What can change in place does (the VTEP's address, the MTU, what is missing);
-of the rest, a difference is mended by a new device as long as nothing is attached, and is an error
-from then on. Whoever changes something here has the lock of the host's namespace.
+what the kernel says. What can change in place does (the underlay, the VTEP's address, the MTU, what
+is missing); of the rest, a difference is mended by a new device as long as nothing is attached, and
+is an error from then on. Whoever changes something here has the lock of the host's namespace.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def can_stay(nl: Netlink, wanted: Wanted, found: Link) -> bool:
 
     Raises CniError(IN_THE_WAY) where that would be under containers.
     """
-    differences = list(_fixed(nl, wanted, found))
+    differences = list(_fixed(wanted, found))
     ports = attached(nl, wanted.overlay, found) if differences else []
     if ports:
         raise CniError(
@@ -168,12 +168,15 @@ def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
 def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     """What `ensure` would change, in words. For CHECK."""
     name = found.name
-    yield from (f"device {name} {one}" for one in _fixed(nl, wanted, found))
+    yield from (f"device {name} {one}" for one in _fixed(wanted, found))
     if not found.up:
         yield f"device {name} is down"
-    local = vxlan.Vxlan(found).local
-    if local != wanted.underlay.local:
-        yield f"device {name} sends from {local}, expected {wanted.underlay.local}"
+    settings, underlay = vxlan.Vxlan(found), wanted.underlay
+    if settings.underlay != underlay.link.index:
+        below = _named(nl, settings.underlay)
+        yield f"device {name} runs over {below}, expected {underlay.link.name}"
+    if settings.local != underlay.local:
+        yield f"device {name} sends from {settings.local}, expected {underlay.local}"
     if found.mtu != wanted.mtu:
         yield f"device {name} has the MTU {found.mtu}, expected {wanted.mtu}"
     if found.mac != wanted.mac:
@@ -186,7 +189,7 @@ def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
         yield f"device {name} has its checksum offload on, and txChecksumOffload is false"
 
 
-def _fixed(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
+def _fixed(wanted: Wanted, found: Link) -> Iterator[str]:
     """What differs and cannot change in place, in words that follow the device's name."""
     settings = vxlan.Vxlan(found)
     overlay, underlay = wanted.overlay, wanted.underlay
@@ -201,8 +204,6 @@ def _fixed(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     ):
         if is_so != expected:
             yield f"has {what} {is_so}, expected {expected}"
-    if settings.underlay != underlay.link.index:
-        yield f"runs over {_named(nl, settings.underlay)}, expected {underlay.link.name}"
     if subnets != wanted.subnets:
         yield f"stands for {_listed(subnets)}, expected {_listed(wanted.subnets)}"
 
@@ -221,11 +222,17 @@ def _listed(subnets: tuple[Network, ...]) -> str:
 def adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
     """Change in place what can change. Forwarding entries stay meanwhile, neighbours may go.
 
-    The MAC follows the VTEP's address with static peers only: elsewhere another MAC means another
-    host. Raises NetlinkError.
+    With a group, the device is down after a change of its underlay. The MAC follows the VTEP's
+    address with static peers only: elsewhere another MAC means another host. Raises NetlinkError.
     """
-    if vxlan.Vxlan(found).local != wanted.underlay.local:
-        vxlan.set_local(nl, found.index, wanted.underlay.local)
+    settings, underlay = vxlan.Vxlan(found), wanted.underlay
+    is_moved = settings.underlay != underlay.link.index
+    if is_moved:
+        if wanted.group is not None:
+            link.set_down(nl, found.index)  # leaves the group there; coming up, it joins it here
+        vxlan.set_underlay(nl, found.index, underlay.link.index)
+    if settings.local != underlay.local:
+        vxlan.set_local(nl, found.index, underlay.local)
     moves = wanted.overlay.peers.engine == "static" and found.mac != wanted.mac
     mac = wanted.mac if moves else ""
     mtu = wanted.mtu if found.mtu != wanted.mtu else 0
@@ -237,7 +244,7 @@ def adjust(nl: Netlink, wanted: Wanted, found: Link) -> Link:
             if one not in there:
                 address.add(nl, found.index, one, nodad=True, replace=True)
     _set_offload(nl, wanted, found.name)
-    return link.by_index(nl, found.index) if mac or mtu else found
+    return link.by_index(nl, found.index) if is_moved or mac or mtu else found
 
 
 def _create(nl: Netlink, wanted: Wanted) -> Link:
