@@ -15,6 +15,7 @@ import time
 
 from cni.journal import log
 from cnid.networks import Networks
+from hostnet import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Supervisor:
             "pid": self._pid,
             "starts": self._starts,
             "uptime": round(uptime, 1),
-            "memory": _memory(self._pid) if self._pid else 0,
+            "memory": process.memory(self._pid) if self._pid else 0,
         }
 
     def _start(self, now: float) -> None:
@@ -137,12 +138,3 @@ class Supervisor:
             self._rest = _FIRST_REST_SECONDS
         self._not_before = time.monotonic() + self._rest
         self._rest = min(2 * self._rest, _MOST_REST_SECONDS)
-
-
-def _memory(pid: int) -> int:
-    """KiB of PSS, 0 where that cannot be known."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
-    except OSError:
-        return 0

@@ -170,13 +170,7 @@ def _holder(fd: int) -> str:
         # "1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF"; waiters have "->" in the second place.
         # Only the inode is compared: the device is another one on btrfs and overlayfs.
         if len(words) >= 6 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
-            return f"process {words[4]}{_command(words[4])}"
+            from hostnet import process
+
+            return process.described(words[4])
     return "an unknown process"
-
-
-def _command(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return f" ({file.read().strip()})"
-    except OSError:
-        return ""

@@ -79,7 +79,7 @@ def _mac(overlay: Overlay, node: str, underlay: Underlay) -> str:
 
 def _require_port(nl: Netlink, overlay: Overlay) -> None:
     """Refuse a port that a process has before anything is made. Raises CniError(IN_THE_WAY)."""
-    holder = port_holder.process(nl, overlay.port)
+    holder = port_holder.process_on(nl, overlay.port)
     if holder:
         raise devices.port_taken(overlay.port, holder)
 

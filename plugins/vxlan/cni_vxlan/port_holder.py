@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TABLES = ("/proc/thread-self/net/udp", "/proc/thread-self/net/udp6")
 
 
-def process(nl: Netlink, port: int) -> str:
+def process_on(nl: Netlink, port: int) -> str:
     """The process with a socket on this port in the calling thread's namespace; empty for none.
 
     A VXLAN device, which others can share a port with, is no process, though its socket is listed
@@ -32,7 +32,7 @@ def anybody(nl: Netlink, port: int, own: str) -> str:
     others = [name for name in _devices(nl, port) if name != own]
     if others:
         return f"the VXLAN device {', '.join(others)}, which is not set up to share it"
-    return process(nl, port) or "another socket of the kernel"
+    return process_on(nl, port) or "another socket of the kernel"
 
 
 def _devices(nl: Netlink, port: int) -> list[str]:
@@ -60,7 +60,9 @@ def _holder(inode: str) -> str:
     wanted = f"socket:[{inode}]"
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if any(target == wanted for target in _descriptors(f"/proc/{pid}/fd")):
-            return f"process {pid}{_command(pid)}"
+            from hostnet import process
+
+            return process.described(pid)
     return ""
 
 
@@ -74,11 +76,3 @@ def _descriptors(directory: str) -> Iterator[str]:
             yield os.readlink(f"{directory}/{number}")
         except OSError:  # it was closed
             continue
-
-
-def _command(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return f" ({file.read().strip()})"
-    except OSError:
-        return ""

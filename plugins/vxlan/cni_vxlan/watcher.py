@@ -25,7 +25,7 @@ from collections import deque
 
 from cni import jsontext
 from cni_vxlan.keeper import Keeper
-from hostnet import netfilter
+from hostnet import netfilter, process
 from hostnet.monitor import RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, Monitor
 from hostnet.netlink import Netlink
 
@@ -167,15 +167,6 @@ class Watcher:
         return {
             "pid": os.getpid(),
             "uptime": round(time.monotonic() - self._started, 1),
-            "memory": _memory(),
+            "memory": process.memory(),
             "networks": {keeper.overlay.network: keeper.report() for keeper in self._keepers},
         }
-
-
-def _memory() -> int:
-    """KiB that this process takes of the machine's memory: PSS, see proc(5), smaps."""
-    with open("/proc/self/smaps_rollup", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    return 0
