@@ -102,7 +102,8 @@ class _NamedError(CniError):
 def _named(error: CniError | OSError, where: str) -> CniError:
     left = notes(error)  # what could not be undone
     if isinstance(error, OSError):  # hostnet's errors are OSErrors with a sentence of their own
-        return _NamedError(SYSTEM, f"{where}: {error}", left)
+        code = TRY_AGAIN_LATER if isinstance(error, TimeoutError) else SYSTEM
+        return _NamedError(code, f"{where}: {error}", left)
     details = "; ".join(filter(None, (error.details, left)))
     return _NamedError(error.code, f"{where}: {error.msg}", details)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni.errors import SYSTEM, CniError, together
+from cni.errors import SYSTEM, TRY_AGAIN_LATER, CniError, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Steps:
         except CniError as error:
             self.errors.append(error)
         except OSError as error:
-            self.errors.append(CniError(SYSTEM, str(error)))
+            code = TRY_AGAIN_LATER if isinstance(error, TimeoutError) else SYSTEM
+            self.errors.append(CniError(code, str(error)))
 
     def finish(self) -> None:
         """Raise one CniError for all that failed, if anything did."""

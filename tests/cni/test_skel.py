@@ -110,6 +110,7 @@ NAMED: dict[str, tuple[Callable[[], BaseException], int, str, str]] = {
     "details": (lambda: CniError(INVALID_CONFIG, "no.", "why"), INVALID_CONFIG, "no.", "why"),
     "notes": (noted, NOT_AVAILABLE, "no.", "why; while undoing: one; while undoing: two"),
     "OSError": (lambda: OSError("link vethx is busy"), SYSTEM, "link vethx is busy", ""),
+    "a lock": (lambda: TimeoutError("waited 10 s"), TRY_AGAIN_LATER, "waited 10 s", ""),
     "errno": (
         lambda: OSError(errno.ENOSPC, "No space left on device", "/var/lib/cni"),
         SYSTEM,

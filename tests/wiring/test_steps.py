@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cni.errors import IN_THE_WAY, SYSTEM, CniError
+from cni.errors import IN_THE_WAY, SYSTEM, TRY_AGAIN_LATER, CniError
 from wiring.steps import Steps
 
 
@@ -25,12 +25,13 @@ def test_every_step_runs_and_the_first_error_gives_the_code() -> None:
     steps = Steps()
     steps.run(fail, CniError(IN_THE_WAY, "first"))
     steps.run(fail, OSError("second"))
+    steps.run(fail, TimeoutError("the lock"))
     steps.run(done.append, "third")
     with pytest.raises(CniError) as caught:
         steps.finish()
     assert done == ["third"]
-    assert (caught.value.code, caught.value.msg) == (IN_THE_WAY, "first; second")
-    assert [error.code for error in steps.errors] == [IN_THE_WAY, SYSTEM]
+    assert (caught.value.code, caught.value.msg) == (IN_THE_WAY, "first; second; the lock")
+    assert [error.code for error in steps.errors] == [IN_THE_WAY, SYSTEM, TRY_AGAIN_LATER]
 
 
 def test_a_defect_is_not_kept() -> None:
