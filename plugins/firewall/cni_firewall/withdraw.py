@@ -22,20 +22,18 @@ def remove(environ: Mapping[str, str], owner: str, addresses: Collection[str] = 
     rules say nothing else. Raises CniError, OSError.
     """
     nl = netfilter.find()
-    try:
-        if nl is not None:
-            take_back(nl, environ, Owner(owner))
-        here = Here.settled(nl)
-        if here.any("filter"):
-            _remove_by_iptables(nl, here, owner, addresses)
-    finally:
-        if nl is not None:
-            nl.close()
+    if nl is None:
+        _remove_by_iptables(nl, owner, addresses)
+        return
+    with nl:
+        take_back(nl, environ, Owner(owner))
+        _remove_by_iptables(nl, owner, addresses)
 
 
-def _remove_by_iptables(
-    nl: Netfilter | None, here: Here, owner: str, addresses: Collection[str]
-) -> None:
+def _remove_by_iptables(nl: Netfilter | None, owner: str, addresses: Collection[str]) -> None:
+    here = Here.settled(nl)
+    if not here.any("filter"):
+        return
     from wiring import xtables
 
     places = here.with_chain("filter", xtables.own_chain(owner))
@@ -55,18 +53,21 @@ def sweep(environ: Mapping[str, str], network: str, keep: Collection[str]) -> No
     Raises CniError, OSError.
     """
     nl = netfilter.find()
-    try:
-        if nl is not None:
-            for owner in REGISTRY.strangers(nl, network, keep):
-                take_back(nl, environ, owner)
-        here = Here.settled(nl)
-        if here.any("filter"):
-            from cni_firewall import by_iptables
+    if nl is None:
+        _sweep_iptables(nl, network, keep)
+        return
+    with nl:
+        for owner in REGISTRY.strangers(nl, network, keep):
+            take_back(nl, environ, owner)
+        _sweep_iptables(nl, network, keep)
 
-            by_iptables.remove_strangers(here, network, keep)
-    finally:
-        if nl is not None:
-            nl.close()
+
+def _sweep_iptables(nl: Netfilter | None, network: str, keep: Collection[str]) -> None:
+    here = Here.settled(nl)
+    if here.any("filter"):
+        from cni_firewall import by_iptables
+
+        by_iptables.remove_strangers(here, network, keep)
 
 
 def take_back(nl: Netfilter, environ: Mapping[str, str], owner: Owner) -> None:

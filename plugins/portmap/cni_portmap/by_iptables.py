@@ -105,50 +105,53 @@ class _Chain:
 
 def add(call: Call, config: Config, result: Result) -> None:
     """Publish the config's ports. Raises CniError, OSError."""
+    nl = netfilter.find()
+    if nl is None:
+        _add(nl, call, config, result)
+        return
+    with nl:
+        _add(nl, call, config, result)
+
+
+def _add(nl: Netfilter | None, call: Call, config: Config, result: Result) -> None:
     wanted = planned(config, result, call.ifname)
     networks = container_networks(result, call.ifname)
     subnets = {version: str(one) for version, one in networks.items()}
-    name = iptables_rules.chain_of(call.owner)
     new: list[Published] = []
 
     def plan(tool: Tool, found: Ruleset) -> Changes:
         mine = [one for one in wanted if one.version == tool.version]
         chains = found.get(TABLE, {})
-        chain = _Chain(name, tool.version, chains)
-        before = chain.published(chain.of({xtables.label(call.owner)}))
+        chain = _Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
         _require_free(call.owner, mine, chains, tool.version)
+        before = chain.published(chain.of({xtables.label(call.owner)}))
         new.extend(one for one in mine if not any(_same_port(one, other) for other in before))
         rules = iptables_rules.rules(config, call.owner, mine, subnets)
         entries = iptables_rules.entries(config, call.owner, mine, tool.version)
-        commands = [
-            *iptables_rules.shared(config, chains),
-            *chain.giving(call.owner, rules, entries),
-        ]
+        commands = chain.giving(call.owner, rules, entries)
         guarded = any(localhost_link(config, one) for one in mine)
-        guard = iptables_rules.guard(found.get(GUARD_TABLE, {})) if guarded else []
-        return {GUARD_TABLE: guard, TABLE: commands}
+        return {
+            GUARD_TABLE: iptables_rules.guard(found.get(GUARD_TABLE, {})) if guarded else [],
+            TABLE: [*iptables_rules.shared(config, chains), *commands],
+        }
 
-    nl = netfilter.find()
-    try:
+    if nl is not None:
+        ownership.require_free(nl, Owner(call.owner), wanted)
+    versions = {one.version for one in wanted}
+    there = Here(nl).with_chain(TABLE, iptables_rules.chain_of(call.owner))
+    versions.update(version for version, _ in there)
+    with Undo() as undo:
+        undo.push(_withdraw, nl, call.owner)
+        try:
+            edit([Tool(version) for version in sorted(versions)], plan)
+        except CniError:
+            undo.discard()  # Refused, so the attachment still has what it had before.
+            raise
+        except IptablesError as error:
+            raise _with_condition(error, config) from error
+        route_localhost(config, wanted)
         if nl is not None:
-            ownership.require_free(nl, Owner(call.owner), wanted)
-        with Undo() as undo:
-            undo.push(_withdraw, nl, call.owner)
-            versions = {one.version for one in wanted}
-            versions.update(version for version, _ in Here(nl).with_chain(TABLE, name))
-            try:
-                edit([Tool(version) for version in sorted(versions)], plan)
-            except CniError:
-                undo.discard()  # Refused, so the attachment still has what it had before.
-                raise
-            except IptablesError as error:
-                raise _with_condition(error, config) from error
-            route_localhost(config, wanted)
-            if nl is not None:
-                flows.forget_older(nl, new)
-    finally:
-        if nl is not None:
-            nl.close()
+            flows.forget_older(nl, new)
 
 
 def _same_port(one: Published, other: Published) -> bool:

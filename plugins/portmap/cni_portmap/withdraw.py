@@ -24,19 +24,23 @@ def remove(owner: Owner, addresses: Collection[str] = ()) -> None:
     which container it is. Raises CniError, OSError.
     """
     nl = netfilter.find()
-    try:
-        if nl is not None:
-            take_back(nl, owner)
-        here = Here.settled(nl)
-        if here.any("nat"):
-            _remove_by_iptables(nl, here, owner)
-        if nl is not None and _has_reference(here):
-            from cni_portmap import reference
+    if nl is None:
+        _remove_others(nl, owner, addresses)
+        return
+    with nl:
+        take_back(nl, owner)
+        _remove_others(nl, owner, addresses)
 
-            reference.remove(nl, owner.name.split("/")[1], addresses)
-    finally:
-        if nl is not None:
-            nl.close()
+
+def _remove_others(nl: Netfilter | None, owner: Owner, addresses: Collection[str]) -> None:
+    """What the owner has by iptables, and what the reference left."""
+    here = Here.settled(nl)
+    if here.any("nat"):
+        _remove_by_iptables(nl, here, owner)
+    if nl is not None and _has_reference(here):
+        from cni_portmap import reference
+
+        reference.remove(nl, owner.name.split("/")[1], addresses)
 
 
 def _remove_by_iptables(nl: Netfilter | None, here: Here, owner: Owner) -> None:
@@ -61,17 +65,20 @@ def sweep(network: str, keep: Collection[str]) -> None:
     OSError.
     """
     nl = netfilter.find()
-    try:
-        if nl is not None:
-            take_back(nl, *REGISTRY.strangers(nl, network, keep))
-        here = Here.settled(nl)
-        if here.any("nat"):
-            from cni_portmap import by_iptables
+    if nl is None:
+        _sweep_iptables(nl, network, keep)
+        return
+    with nl:
+        take_back(nl, *REGISTRY.strangers(nl, network, keep))
+        _sweep_iptables(nl, network, keep)
 
-            by_iptables.remove_strangers(nl, here, network, keep)
-    finally:
-        if nl is not None:
-            nl.close()
+
+def _sweep_iptables(nl: Netfilter | None, network: str, keep: Collection[str]) -> None:
+    here = Here.settled(nl)
+    if here.any("nat"):
+        from cni_portmap import by_iptables
+
+        by_iptables.remove_strangers(nl, here, network, keep)
 
 
 def take_back(nl: Netfilter, *owners: Owner) -> None:
