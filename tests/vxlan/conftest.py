@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from etcd_json import Etcd
 from tests.kit.calls import Runtime
+from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
 
 FOUR, SIX = "192.0.2.1", "2001:db8::1"
@@ -44,6 +46,20 @@ def underlay(host: Host) -> Iterator[Host]:
         host.command("ip", *one.split())
     yield host
     host.command("ip", "link", "delete", "eth0")
+
+
+@pytest.fixture
+def server(host: Host, tmp_path: Path) -> Iterator[EtcdServer]:
+    """An etcd on this host."""
+    with EtcdServer(host, tmp_path / "etcd") as made:
+        yield made
+
+
+@pytest.fixture
+def etcd(server: EtcdServer) -> Iterator[Etcd]:
+    """A client of it."""
+    with Etcd([server.url]) as made:
+        yield made
 
 
 def document(host: Host, **keys: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -32,18 +31,6 @@ from tests.vxlan.test_watcher import write
 from tests.vxlan.watching import Watching
 
 PREFIX = "/pycni/net"
-
-
-@pytest.fixture
-def server(underlay: Host, tmp_path: Path) -> Iterator[EtcdServer]:
-    with EtcdServer(underlay, tmp_path / "etcd") as made:
-        yield made
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> Iterator[Etcd]:
-    with Etcd([server.url]) as made:
-        yield made
 
 
 def peers(server: EtcdServer | str, node: str = "node1", **keys: Any) -> dict[str, Any]:

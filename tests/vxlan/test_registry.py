@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 import pytest
 
@@ -18,25 +16,12 @@ from cni_vxlan.etcd_layout import Node, SharedConfig
 from cni_vxlan.registry import Origin, Registry, this_host
 from etcd_json import Etcd, absent, put
 from tests.kit.etcd import EtcdServer
-from tests.kit.host import Host
 
 PREFIX = "/pycni/blue"
 POOLS = ip_network("10.244.0.0/16"), ip_network("fd00:1::/48")
 BOTH = SharedConfig(42, "l3", 4789, 4, POOLS, (24, 64))
 SMALL = SharedConfig(42, "l3", 4789, 4, (ip_network("10.9.0.0/24"),), (28,))
 SEGMENT = SharedConfig(42, "l2", 4789, 4)
-
-
-@pytest.fixture
-def server(host: Host, tmp_path: Path) -> Iterator[EtcdServer]:
-    with EtcdServer(host, tmp_path / "etcd") as made:
-        yield made
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> Iterator[Etcd]:
-    with Etcd([server.url]) as made:
-        yield made
 
 
 def registry(etcd: Etcd, shared: SharedConfig = BOTH, origin: Origin | None = None) -> Registry:

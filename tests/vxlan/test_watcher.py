@@ -35,18 +35,6 @@ SLACK = 3
 """How much longer than on a machine of its own something may take beside other tests."""
 
 
-@pytest.fixture
-def server(underlay: Host, tmp_path: Path) -> Iterator[EtcdServer]:
-    with EtcdServer(underlay, tmp_path / "etcd") as made:
-        yield made
-
-
-@pytest.fixture
-def etcd(server: EtcdServer) -> Iterator[Etcd]:
-    with Etcd([server.url]) as made:
-        yield made
-
-
 def peers_of(server: EtcdServer) -> dict[str, Any]:
     return {"type": "etcd", "endpoints": [server.url], "node": "node1"}
 
