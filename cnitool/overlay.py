@@ -170,14 +170,14 @@ def _restore(overlay: Overlay) -> tuple[JsonValue, str]:
     peers = _etcd(overlay, "the hosts")
     with Netlink() as nl:
         found = device.find(nl, overlay)
-    local = Vxlan(found[0]).local if found is not None else None
+    local = Vxlan(found.link).local if found is not None else None
     if found is None or local is None:
         raise CniError(
             NOT_AVAILABLE,
             f"this host has no device {overlay.device}, so it had no place to restore: the next "
             "ADD enters it",
         )
-    node = etcd_layout.Node(peers.settings.node, local, found[0].mac, found[1].subnets)
+    node = etcd_layout.Node(peers.settings.node, local, found.link.mac, found.subnets)
     with peers.settings.session() as etcd:
         _registry(etcd, overlay, peers).restore(node)
     text = f"node {node.name} has {', '.join(map(str, node.subnets)) or 'its place'} again"

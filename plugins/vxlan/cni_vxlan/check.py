@@ -32,17 +32,17 @@ def check(call: Call) -> None:
             completed = complete.for_flannel(nl, call, config, config.overlay.peers)
             checks.check(completed.call, completed.bridged)
             return
-        found = device.look(nl, config.overlay)
+        found = device.find_unlocked(nl, config.overlay)
         if found is None:
             raise CniError(
                 CHECK_FAILED,
                 f"device {config.overlay.device} does not exist: no other host can be reached",
             )
         plan = engines.plan(nl, config.overlay, found, may_join=False)
-        mtu = min(plan.wanted.mtu, found[0].mtu)
+        mtu = min(plan.wanted.mtu, found.link.mtu)
         completed = complete.for_overlay(call, config, mtu, plan.wanted.subnets)
         problems = checks.problems(completed.call, completed.bridged)
-        problems += _overlay_problems(nl, call, plan, found[0])
+        problems += _overlay_problems(nl, call, plan, found.link)
     checks.require_none(problems)
 
 

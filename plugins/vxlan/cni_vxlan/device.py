@@ -60,8 +60,16 @@ class Wanted:
         return tuple(ip_interface((one.network_address, one.max_prefixlen)) for one in self.subnets)
 
 
-def find(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
-    """The overlay's device and its mark; None where the name is free.
+@record
+class Found:
+    """The overlay's device as it is. subnets: what its alias says it stands for, none in l2."""
+
+    link: Link
+    subnets: tuple[Network, ...]
+
+
+def find(nl: Netlink, overlay: Overlay) -> Found | None:
+    """The overlay's device; None where the name is free.
 
     Raises CniError(IN_THE_WAY) for a device of this name that is not this network's.
     """
@@ -82,10 +90,10 @@ def find(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
             f'key "vni": found {overlay.vni} in network "{overlay.network}", and device '
             f'{found.name} is of network "{mark.name}": give each network a VNI of its own',
         )
-    return found, mark
+    return Found(found, mark.subnets)
 
 
-def look(nl: Netlink, overlay: Overlay) -> tuple[Link, identity.Alias] | None:
+def find_unlocked(nl: Netlink, overlay: Overlay) -> Found | None:
     """As `find`, for who has not got the lock: a device in the making has no mark for a moment."""
     try:
         return find(nl, overlay)
@@ -115,7 +123,7 @@ def can_stay(nl: Netlink, wanted: Wanted, found: Link) -> bool:
 
     Raises CniError(IN_THE_WAY) where that would be under containers.
     """
-    differences = list(_fixed(wanted, found))
+    differences = list(_differences(wanted, found))
     ports = attached(nl, wanted.overlay, found) if differences else []
     if ports:
         raise CniError(
@@ -168,7 +176,7 @@ def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
 def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     """What `ensure` would change, in words. For CHECK."""
     name = found.name
-    yield from (f"device {name} {one}" for one in _fixed(wanted, found))
+    yield from (f"device {name} {one}" for one in _differences(wanted, found))
     if not found.up:
         yield f"device {name} is down"
     settings, underlay = vxlan.Vxlan(found), wanted.underlay
@@ -189,7 +197,7 @@ def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
         yield f"device {name} has its checksum offload on, and txChecksumOffload is false"
 
 
-def _fixed(wanted: Wanted, found: Link) -> Iterator[str]:
+def _differences(wanted: Wanted, found: Link) -> Iterator[str]:
     """What differs and cannot change in place, in words that follow the device's name."""
     settings = vxlan.Vxlan(found)
     overlay, underlay = wanted.overlay, wanted.underlay

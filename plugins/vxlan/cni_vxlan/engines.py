@@ -19,7 +19,7 @@ from cni_vxlan.reconcile import Peer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.ip import Address
-    from cni_vxlan.identity import Alias
+    from cni_vxlan.device import Found
     from cni_vxlan.overlay import Overlay
     from cni_vxlan.underlay import Underlay
     from hostnet.link import Link
@@ -45,9 +45,7 @@ class Plan:
         return None if self.peers is None else [peer.address for peer in self.peers]
 
 
-def plan(
-    nl: Netlink, overlay: Overlay, found: tuple[Link, Alias] | None, *, may_join: bool = True
-) -> Plan:
+def plan(nl: Netlink, overlay: Overlay, found: Found | None, *, may_join: bool = True) -> Plan:
     """Plan the overlay on this host.
 
     found: the device, as `device.find` gives it. may_join: whether etcd may be asked, and this host
@@ -55,7 +53,7 @@ def plan(
     Raises CniError: INVALID_CONFIG where the config does not fit the host, TRY_AGAIN_LATER where
     the underlay or etcd is down, IN_THE_WAY, NO_ADDRESS where etcd has no subnet left.
     """
-    device = found[0] if found is not None else None
+    device = found.link if found is not None else None
     underlay = underlays.find(nl, overlay, device)
     mtu = underlays.mtu(overlay, underlay)
     if device is None:
@@ -99,23 +97,16 @@ def _static(plain: Wanted, static: Static) -> Plan:
     return Plan(wanted, peers)
 
 
-def _etcd(
-    nl: Netlink,
-    plain: Wanted,
-    etcd: Etcd,
-    found: tuple[Link, Alias] | None,
-    *,
-    may_join: bool,
-) -> Plan:
+def _etcd(nl: Netlink, plain: Wanted, etcd: Etcd, found: Found | None, *, may_join: bool) -> Plan:
     overlay, underlay = plain.overlay, plain.underlay
     mac = _mac(overlay, etcd.settings.node, underlay)
     wanted = replace(plain, mac=mac, learning=overlay.mode == "l2")
     shared = etcd_layout.shared_config(overlay, underlay.local.version)
     if found is not None:
-        device, mark = found
-        wanted = replace(wanted, subnets=mark.subnets)
-        fits = not any(map(shared.problem, mark.subnets))
-        right = device.mac == mac and fits and bool(mark.subnets) == (overlay.mode == "l3")
+        device, subnets = found.link, found.subnets
+        wanted = replace(wanted, subnets=subnets)
+        fits = not any(map(shared.problem, subnets))
+        right = device.mac == mac and fits and bool(subnets) == (overlay.mode == "l3")
         if right or not may_join:
             return Plan(wanted, (), peers_known=False)
         if device.mac != mac:

@@ -43,11 +43,11 @@ def ensure(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Provi
     """
     for _ in range(_ATTEMPTS):
         overlay_bridge.find(nl, overlay.network, overlay.bridge)
-        plan = engines.plan(nl, overlay, device.look(nl, overlay))
+        plan = engines.plan(nl, overlay, device.find_unlocked(nl, overlay))
         with NamespaceLock():
             found = device.find(nl, overlay)
             if found is not None or plan.peers_known:
-                return _provision(nl, plan, found[0] if found else None, bridged, undo)
+                return _provision(nl, plan, found.link if found else None, bridged, undo)
         # The last container's DEL took the device away since, and now etcd has to be asked.
     raise CniError(TRY_AGAIN_LATER, f"device {overlay.device} comes and goes while ADD runs")
 

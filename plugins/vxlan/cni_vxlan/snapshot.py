@@ -49,9 +49,8 @@ def take(nl: Netlink, overlay: Overlay) -> Snapshot:
         return Snapshot(problem=error.msg)
     if found is None:
         return Snapshot()
-    device, alias = found
     try:
         plan = engines.plan(nl, overlay, found, may_join=False)
     except CniError as error:
-        return Snapshot(device, alias.subnets, problem=error.msg)
-    return Snapshot(device, alias.subnets, plan)
+        return Snapshot(found.link, found.subnets, problem=error.msg)
+    return Snapshot(found.link, found.subnets, plan)

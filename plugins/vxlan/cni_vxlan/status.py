@@ -43,11 +43,11 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     overlay_bridge.find(nl, overlay.network, overlay.bridge)
     if isinstance(overlay.peers, Flannel):
         return complete.for_flannel(nl, call, config, overlay.peers)
-    found = device.look(nl, overlay)
+    found = device.find_unlocked(nl, overlay)
     plan = engines.plan(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
     if found is not None:
-        device.can_stay(nl, plan.wanted, found[0])
+        device.can_stay(nl, plan.wanted, found.link)
     elif isinstance(overlay.peers, Etcd):
         _require_place(plan, overlay.peers)
     completed = complete.for_overlay(call, config, plan.wanted.mtu, plan.wanted.subnets)
