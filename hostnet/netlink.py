@@ -373,9 +373,18 @@ class Netlink:
         return whole
 
     def _read_out(self, what: str) -> None:
+        """Read what is left of a walk, which may be nothing.
+
+        The kernel has the next piece ready when one is read. So where there is none the last one
+        was read, and an exception struck before anybody looked at it.
+        """
         try:
             while self._unread_dump:
-                self._messages(self._receive(what), what)
+                self._messages(self._sock.recv(RECEIVE_BYTES, _socket.MSG_DONTWAIT), what)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.EIO, what) from error
         finally:
             self._unread_dump = 0
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -191,6 +193,27 @@ def test_a_walk_that_a_signal_cut_short_does_not_spoil_the_next(crowded: Namespa
             address.dump(nl)
         assert link.get(nl, "lo").name == "lo"
         assert len(address.dump(nl, family=address.AF_INET)) == MANY + 1
+
+
+def test_a_walk_cut_short_after_its_last_piece_is_not_waited_for(host: Host) -> None:
+    class Late(Netlink):
+        strike = True
+
+        def _receive(self, what: str) -> bytes:
+            data = super()._receive(what)
+            if self.strike:
+                raise Struck
+            return data
+
+    with Late() as nl:
+        with pytest.raises(Struck):
+            link.dump(nl)
+        while select.select([nl], [], [], 0)[0]:  # nobody looks at these either
+            nl._sock.recv(netlink.RECEIVE_BYTES)
+        nl.strike = False
+        start = time.monotonic()
+        assert [one.name for one in link.dump(nl)] == ["lo"]
+        assert time.monotonic() - start < netlink.ANSWER_SECONDS / 2
 
 
 def test_a_walk_whose_receive_failed_is_repeated(crowded: Namespace) -> None:
