@@ -171,6 +171,23 @@ def test_the_device_of_a_routed_overlay_outlives_its_containers(
     remove_overlay(underlay)
 
 
+def test_gc_ends_the_guard_of_a_device_that_was_removed(
+    runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """As an administrator removes what stays of mode l3. Another network's VNI stays guarded."""
+    runtime.add(l3(underlay), netns=container)
+    others = l2(underlay, name="other", vni=43)
+    runtime.add(others, container="c2", netns=underlay.container())
+    runtime.delete(l3(underlay), netns=container)
+    underlay.command("ip", "link", "delete", "vxlan42")
+    underlay.command("ip", "link", "delete", "vxbr42")
+    assert "0x2a" in guard(underlay)
+    runtime.gc(l3(underlay), [])
+    assert "0x2a" not in guard(underlay)
+    assert "0x2b" in guard(underlay)
+    runtime.gc(others, [])
+
+
 def test_containers_of_a_host_talk_and_are_told_apart(runtime: Runtime, underlay: Host) -> None:
     one, two = underlay.container(), underlay.container()
     config = l3(underlay)

@@ -79,13 +79,11 @@ def _leave_segment(nl: Netlink, network: str, known: Lenient) -> None:
         ports = link.dump(nl, master=bridge.index)
         if any(found is None or port.index != found.index for port in ports):
             return
-    elif found is None:
-        return
-    port = known.port
     if found is not None:
         link.set_down(nl, found.index)
-        port = vxlan.Vxlan(found).port
-    guard.remove(port, known.vni)
+        guard.remove(vxlan.Vxlan(found).port, known.vni)
+    elif link.find(nl, identity.device_name(known.vni)) is None:  # somebody has removed it
+        guard.remove(known.port, known.vni)
     mark = identity.read_alias(bridge.alias) if bridge is not None else None
     if bridge is not None and mark is not None and mark.is_of(network):
         link.delete(nl, bridge.index, missing_ok=True)
