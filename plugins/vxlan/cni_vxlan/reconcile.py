@@ -40,7 +40,7 @@ PROTOCOL = 201
 """Our mark on routes and neighbours: of the numbers nobody has, see /etc/iproute2/rt_protos."""
 _FAMILIES = (route.AF_INET, route.AF_INET6)
 _ODD = IPv4Address(0)
-"""In the place of an address: what is there is none of what we write, whatever it is."""
+"""Stands for a next hop or destination that is there and not as we write it, whatever it is."""
 _SAID = 5
 """How many problems are told one by one; with 5,000 peers all may have the same one."""
 
@@ -140,32 +140,37 @@ class _Batch:
     def __init__(self, device: Link) -> None:
         self._device = device
         self._messages: list[Message] = []
-        self._what: list[tuple[str, object]] = []
+        self._what: list[tuple[str, str, object]] = []
 
     def add(self, what: str, whose: object, message: Message) -> None:
+        """Have something added or put right."""
         self._messages.append(message)
-        self._what.append((what, whose))
+        self._what.append(("add", what, whose))
+
+    def remove(self, what: str, whose: object, message: Message) -> None:
+        """Have something removed; if it has gone by then, that is no problem."""
+        self._messages.append(message)
+        self._what.append(("remove", what, whose))
 
     def send(self, nl: Netlink) -> Changes:
-        """Carry out what can be; what is to be removed and has gone is no problem."""
+        """Carry out what can be."""
         if not self._messages:
             return Changes()
-        added = removed = 0
+        done = {"add": 0, "remove": 0}
         problems: list[str] = []
         errors = netlink_batch.send(nl, self._messages, self._say)
-        for (what, _), error in zip(self._what, errors, strict=True):
-            removes = what.startswith("remove")
+        for (verb, _, _), error in zip(self._what, errors, strict=True):
             if error is None:
-                added, removed = added + (not removes), removed + removes
-            elif not (removes and error.errno in (errno.ENOENT, errno.ESRCH)):
+                done[verb] += 1
+            elif verb == "add" or error.errno not in (errno.ENOENT, errno.ESRCH):
                 problems.append(_explained(error))
         if len(problems) > _SAID:
             problems[_SAID:] = [f"and {len(problems) - _SAID} more such problems"]
-        return Changes(added, removed, tuple(problems))
+        return Changes(done["add"], done["remove"], tuple(problems))
 
     def _say(self, number: int) -> str:
-        what, whose = self._what[number]
-        return f"{what} {whose} ({self._device.name})"
+        verb, what, whose = self._what[number]
+        return f"{verb} {what} {whose} ({self._device.name})"
 
 
 def _explained(error: OSError) -> str:
@@ -191,13 +196,13 @@ def _remove_routes(batch: _Batch, index: int, gone: set[tuple[Network, Address]]
     for subnet, gateway in gone:
         which = None if gateway is _ODD else gateway
         message = route.deletion(subnet, gateway=which, oif=index, protocol=PROTOCOL)
-        batch.add("remove the route to", subnet, message)
+        batch.remove("the route to", subnet, message)
 
 
 def _add_routes(batch: _Batch, index: int, new: set[tuple[Network, Address]]) -> None:
     for subnet, gateway in new:
         message = route.addition(subnet, gateway=gateway, oif=index, onlink=True, protocol=PROTOCOL)
-        batch.add("add the route to", subnet, message)
+        batch.add("the route to", subnet, message)
 
 
 def _put_neighbours(
@@ -206,12 +211,12 @@ def _put_neighbours(
     for address, mac in wanted.items():
         if there.get(address) != mac:
             message = neighbour.addition(index, address, mac, protocol=PROTOCOL, replace=True)
-            batch.add("add the neighbour", address, message)
+            batch.add("the neighbour", address, message)
 
 
 def _remove_neighbours(batch: _Batch, index: int, gone: set[Address]) -> None:
     for address in gone:
-        batch.add("remove the neighbour", address, neighbour.deletion(index, address))
+        batch.remove("the neighbour", address, neighbour.deletion(index, address))
 
 
 def _put_entries(
@@ -224,11 +229,11 @@ def _put_entries(
         found = there.get(mac, set())
         if mac != FLOOD and found != destinations and len(found) > 1:
             # The kernel replaces the first of several and leaves the others.
-            batch.add("remove the forwarding entries for", mac, fdb.deletion(index, mac))
+            batch.remove("the forwarding entries for", mac, fdb.deletion(index, mac))
         for one in destinations - found:
             many = mac == FLOOD
             message = fdb.addition(index, mac, one, append=many, replace=not many)
-            batch.add("add the forwarding entry for", f"{mac} behind {one}", message)
+            batch.add("the forwarding entry for", f"{mac} behind {one}", message)
 
 
 def _remove_entries(
@@ -240,8 +245,8 @@ def _remove_entries(
     for mac, found in there.items():
         destinations = wanted.get(mac, set())
         if not destinations:
-            batch.add("remove the forwarding entries for", mac, fdb.deletion(index, mac))
+            batch.remove("the forwarding entries for", mac, fdb.deletion(index, mac))
         elif mac == FLOOD:
             for one in found - destinations:
                 message = fdb.deletion(index, mac, one)
-                batch.add("remove the forwarding entry for", f"{mac} behind {one}", message)
+                batch.remove("the forwarding entry for", f"{mac} behind {one}", message)
