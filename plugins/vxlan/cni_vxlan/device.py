@@ -155,9 +155,10 @@ def port_taken(port: int, holder: str) -> CniError:
 
 
 def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
-    """What uses the device: all else on the network's own bridges and on that of the segment.
+    """The names of the ports that use the device.
 
-    Of a bridge that is somebody else's only what bears the network's label.
+    All others of a bridge that is the network's own or has the device for a port; of the bridge
+    that the config names, where it is somebody else's, those that bear the network's label.
     """
     names = []
     for bridge in link.dump(nl, kind="bridge"):

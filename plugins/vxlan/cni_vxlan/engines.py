@@ -128,7 +128,10 @@ def _etcd(nl: Netlink, plain: Wanted, etcd: Etcd, found: Found | None, *, may_jo
 
 
 def _refuse_other_name(nl: Netlink, wanted: Wanted, etcd: Etcd, device: Link) -> None:
-    """Its MAC follows from the node's name: under another one, the subnets are not the same."""
+    """Refuse another name of this node under containers: MAC and subnets follow from it.
+
+    Raises CniError(IN_THE_WAY).
+    """
     ports = devices.attached(nl, wanted.overlay, device)
     if ports:
         raise CniError(

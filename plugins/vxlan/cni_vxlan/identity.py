@@ -25,21 +25,21 @@ subnets. A longer name is cut and told apart by its hash; `~` is in no network's
 
 @record
 class Alias:
-    """What an alias of ours says. name: the network's, as `named` writes it."""
+    """What an alias of ours says. name: the network's, as `shortened` has it."""
 
     name: str
     subnets: tuple[Network, ...] = ()
 
     def is_of(self, network: str) -> bool:
         """Whether it is this network's."""
-        return self.name == named(network)
+        return self.name == shortened(network)
 
     def __str__(self) -> str:
         return _OURS + " ".join((self.name, *map(str, self.subnets)))
 
 
-def named(network: str) -> str:
-    """The network's name as aliases hold it."""
+def shortened(network: str) -> str:
+    """The network's name as aliases hold it: a long one is cut, and told apart by its hash."""
     if len(network) <= _LONGEST_NAME:
         return network
     digest = blake2s(network.encode(), digest_size=8).hexdigest()
@@ -48,7 +48,7 @@ def named(network: str) -> str:
 
 def alias(network: str, subnets: Iterable[Network] = ()) -> str:
     """The alias of a link of this network; subnets: this host's, for a device of mode l3."""
-    return str(Alias(named(network), tuple(subnets)))
+    return str(Alias(shortened(network), tuple(subnets)))
 
 
 def read_alias(text: str) -> Alias | None:

@@ -210,7 +210,7 @@ class Keeper:
     def _apply_changes(self, nl: Netlink) -> None:
         """Act on the changes of single peers."""
         changes = self._peer_list.changes(self._snapshot.subnets)
-        if changes is None or self._snapshot.device is None or not self._is_ours():
+        if changes is None or self._snapshot.device is None or not self._believes_list():
             self._compare(nl)
             return
         before, after = changes
@@ -224,16 +224,16 @@ class Keeper:
     def _peers(self) -> list[Peer] | None:
         """All of them; None where nobody knows, and those in the kernel must do."""
         if self._settings is not None:
-            if not self._is_ours():
+            if not self._believes_list():
                 return None
             peers, self._remarks = self._peer_list.peers(self._snapshot.subnets)
             return peers
         plan = self._snapshot.plan
         return None if plan is None else [*(plan.peers or ())]
 
-    def _is_ours(self) -> bool:
-        """Whether etcd's list can be meant for this host. Else what is in the kernel is all that
-        keeps containers talking: etcd may have lost everything, not just this host."""
+    def _believes_list(self) -> bool:
+        """Whether etcd's list of nodes may be acted on. One without this host may have lost others
+        too, and what is in the kernel is then all that keeps containers talking."""
         return self._peer_list.is_known and self._peer_list.has_own and not self._lost
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:

@@ -29,7 +29,8 @@ class PeerList:
 
     @property
     def has_own(self) -> bool:
-        """Whether this host is among them: who gave it up, or lost the data, tells us nothing."""
+        """Whether etcd has this host too. An etcd that has not, since somebody gave the host up or
+        the data was lost, is not to be believed about the others."""
         return self.own in self._nodes
 
     def take_list(self, news: Listed) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ALIVE_SECONDS = 30
 """So long after its watcher's last sign a node counts as dead."""
 _ATTEMPTS = 1000
-"""Each that fails is somebody else's success, so that many are no bad luck."""
+"""Each that fails is another node's success: many are many nodes, and no reason to give up."""
 
 
 @record

@@ -109,13 +109,14 @@ def _static(nl: Netlink, overlay: Overlay, static: Static) -> tuple[Link, Addres
     if overlay.local is not None:
         own = [one for one in own if one == overlay.local]
     if len(own) != 1:
-        raise _not_one(overlay, static, own)
+        raise _not_exactly_one(overlay, static, own)
     if below is None:
         below = _below(nl, there[own[0]], own[0].version)
     return below, own[0]
 
 
-def _not_one(overlay: Overlay, static: Static, own: list[Address]) -> CniError:
+def _not_exactly_one(overlay: Overlay, static: Static, own: list[Address]) -> CniError:
+    """The error for a list of which none, or several, are this host."""
     where = f"device {overlay.underlay}" if overlay.underlay else "this host"
     if own:
         return CniError(

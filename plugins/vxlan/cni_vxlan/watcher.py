@@ -70,8 +70,9 @@ class Watcher:
         self._inbox: deque[tuple[Keeper, News]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._started = time.monotonic()
-        self._noticed = 0.0
-        self._links: set[int] = set()
+        # The kernel has announced something about these links, to be looked at at this time.
+        self._notice_at = 0.0
+        self._heard: set[int] = set()
 
     def run(self) -> None:
         """Keep them until it is told to stop."""
@@ -99,10 +100,10 @@ class Watcher:
     def _take(self, heard: Heard) -> None:
         if not heard:
             return
-        if not self._noticed:
-            self._noticed = time.monotonic() + _QUIET_SECONDS
+        if not self._notice_at:
+            self._notice_at = time.monotonic() + _QUIET_SECONDS
         # Both kinds of message (ifinfomsg, ifaddrmsg) have the link's index at the same place.
-        self._links.update(_INDEX.unpack_from(payload)[0] for _kind, payload in heard.messages)
+        self._heard.update(_INDEX.unpack_from(payload)[0] for _kind, payload in heard.messages)
 
     def _turn(self, nl: Netlink) -> float:
         """Do what is due; gives the seconds until something will be."""
@@ -112,17 +113,17 @@ class Watcher:
             keeper, news = self._inbox.popleft()
             if keeper in self._keepers:
                 keeper.hear(news)
-        is_noticed = 0 < self._noticed <= now
-        if is_noticed:
-            self._noticed = 0.0
+        is_time = 0 < self._notice_at <= now
+        if is_time:
+            self._notice_at = 0.0
         for keeper in self._keepers:
-            if is_noticed:
-                keeper.notice(nl, self._links)
+            if is_time:
+                keeper.notice(nl, self._heard)
             keeper.settle(nl)
-        if is_noticed:
-            self._links.clear()
+        if is_time:
+            self._heard.clear()
         due = [keeper.due for keeper in self._keepers]
-        due += [self._noticed] if self._noticed else []
+        due += [self._notice_at] if self._notice_at else []
         until = min(due, default=now + CONFIG_SECONDS) - time.monotonic()
         return max(0.0, min(until, CONFIG_SECONDS))
 
