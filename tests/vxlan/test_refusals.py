@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -366,7 +366,6 @@ def test_a_device_is_never_made_anew_under_containers(
     assert underlay.links()["vxlan42"]["ifindex"] == index
     runtime.delete(l3(underlay), netns=container)
     # Nobody is left on it: now it is.
-    underlay.command("ip", "-4", "address", "flush", "dev", "vxbr42")
     runtime.add(config, netns=container)
     assert underlay.links()["vxlan42"]["ifindex"] != index
     runtime.delete(config, netns=container)
@@ -396,7 +395,91 @@ def test_the_group_does_not_change_under_containers(
     runtime.delete(l2(underlay), netns=container)
 
 
+class Renamed(NamedTuple):
+    """Other keys, the words that refuse them under containers, and the links they stand for."""
+
+    keys: dict[str, Any]
+    words: tuple[str, ...]
+    names: set[str]
+
+
+RENAMED = (
+    Renamed({"vni": 43}, ('"vni": found 43', "has device vxlan42"), {"vxlan43", "vxbr43"}),
+    Renamed({"bridge": "br1"}, ('found "br1"', "has bridge vxbr42"), {"vxlan42", "br1"}),
+    Renamed({"vni": 43, "bridge": "vxbr42"}, ("has device vxlan42",), {"vxlan43", "vxbr42"}),
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("renamed", RENAMED, ids=["vni", "bridge", "vni on its bridge"])
+def test_names_do_not_change_under_containers(
+    engine: str, renamed: Renamed, runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """Two devices or bridges of one network would have the same addresses and routes."""
+    keys, words, names = renamed
+    before = a_config(engine, underlay)
+    runtime.add(before, netns=container)
+    there = set(underlay.links())
+    config, other = a_config(engine, underlay, **keys), underlay.container()
+    refused(runtime, config, other, IN_THE_WAY, *words, "veth", "take the config back")
+    unavailable(runtime, config, *words)
+    assert set(underlay.links()) == there
+    runtime.delete(config, container="c2", netns=other)
+    runtime.delete(config, netns=container)  # of the new one only knows what was there
+    runtime.add(config, netns=container)
+    assert {name for name in underlay.links() if not name.startswith("veth")} - names == {
+        "lo",
+        "eth0",
+    }
+    guarded = underlay.command("nft", "list", "set", "inet", "pycni_vxlan", "guarded").stdout
+    assert ("0x2a" in guarded, "0x2b" in guarded) == ("vni" not in keys, "vni" in keys)
+    runtime.delete(config, netns=container)
+    if engine == "l3":
+        for name in names:
+            underlay.command("ip", "link", "delete", name)
+        runtime.gc(config, [])
+    assert set(underlay.links()) == {"lo", "eth0"}
+
+
+def test_a_segment_is_not_taken_from_somebody_elses_bridge(
+    runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    underlay.command("ip", "link", "add", "br0", "type", "bridge")
+    runtime.add(l2(underlay, bridge="br0"), netns=container)
+    other = underlay.container()
+    refused(runtime, l2(underlay), other, IN_THE_WAY, '"bridge": found "vxbr42"', "has bridge br0")
+    runtime.delete(l2(underlay, bridge="br0"), netns=container)
+    underlay.command("ip", "link", "delete", "br0")
+
+
 # ---- IPAM and flannel --------------------------------------------------------------------------
+
+
+def test_flannels_subnet_does_not_change_under_containers(
+    runtime: Runtime, underlay: Host, container: Namespace, tmp_path: Path
+) -> None:
+    """A new lease: flanneld leads nothing to the old subnet any more."""
+    path = tmp_path / "subnet.env"
+    config = document(underlay, vni=1, peers={"type": "flannel", "subnetFile": str(path)})
+
+    def lease(number: int) -> None:
+        path.write_text(
+            f"FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.{number}.1/24\n"
+            "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        )
+
+    lease(1)
+    runtime.add(config, netns=container)
+    lease(2)
+    other = underlay.container()
+    words = ("vxbr1 has 10.244.1.1/24", "subnets are 10.244.2.0/24", "veth", "remove them first")
+    refused(runtime, config, other, IN_THE_WAY, *words)
+    unavailable(runtime, config, *words)
+    runtime.delete(config, netns=container)
+    result = runtime.add(config, netns=container)
+    assert result["ips"][0]["address"] == "10.244.2.2/24"
+    runtime.delete(config, netns=container)
+    remove_overlay(underlay, vni=1)
 
 
 @pytest.mark.usefixtures("nothing_left")

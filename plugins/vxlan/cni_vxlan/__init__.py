@@ -20,6 +20,7 @@ What the kernel has of it:
     device          the VXLAN device
     port_holder     who else has its UDP port
     overlay_bridge  the containers' bridge, of which the device is a port in mode l2
+    former          what a former config has left, of which nothing may be in use
     guard           only the VTEPs' packets are let in
     reconcile       forwarding entries, neighbours and routes made equal to a list of peers
     evpn            what FRR needs to see in order to advertise a container

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import complete, detach, evpn, identity, overlay_bridge, provision
+from cni_vxlan import complete, detach, evpn, former, identity, overlay_bridge, provision
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -61,9 +61,11 @@ def _add_to_flannel(
 ) -> Result:
     """flanneld makes the device and tells it the peers."""
     completed = complete.for_flannel(nl, call, config, flannel)
+    bridged = completed.bridged
     with NamespaceLock():
-        overlay_bridge.ensure(nl, call.network, completed.bridged, undo)
-    return attach.add(completed.call, completed.bridged)
+        former.remove(nl, config.overlay, None, completed.subnets, bridged.inside)
+        overlay_bridge.ensure(nl, call.network, bridged, undo)
+    return attach.add(completed.call, bridged)
 
 
 def _attach(completed: Completed, undo: Undo) -> Result:

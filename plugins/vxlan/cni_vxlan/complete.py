@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 class Completed:
     """What `wiring`'s verbs take.
 
-    call: as the IPAM plugin sees it. bridged: what the bridge and the container get.
+    call: as the IPAM plugin sees it. bridged: what the bridge and the container get; `inside` are
+    the overlay's pools. subnets: this host's, in mode l3, as far as they are known.
     """
 
     call: Call
     bridged: Bridged
+    subnets: tuple[Network, ...] = ()
 
 
 def for_overlay(call: Call, config: Config, mtu: int, subnets: tuple[Network, ...]) -> Completed:
@@ -41,7 +43,7 @@ def for_overlay(call: Call, config: Config, mtu: int, subnets: tuple[Network, ..
     pools = config.overlay.pools
     bridged = replace(config.bridged, mtu=mtu, inside=pools, routes=tuple(map(Route, pools)))
     if config.overlay.mode == "l3":
-        return Completed(ipam_call.with_subnets(call, subnets), bridged)
+        return Completed(ipam_call.with_subnets(call, subnets), bridged, subnets)
     derived = ipam_call.with_connection(call)
     return Completed(derived, replace(bridged, bridge_mac=_gateway_mac(derived, config)))
 
@@ -57,7 +59,7 @@ def for_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Co
         routes=tuple(map(Route, env.networks)),
         ip_masq=config.bridged.ip_masq if config.says_masquerade else not env.masquerades,
     )
-    return Completed(ipam_call.with_subnets(call, env.subnets), bridged)
+    return Completed(ipam_call.with_subnets(call, env.subnets), bridged, env.subnets)
 
 
 def _flannel_mtu(nl: Netlink, config: Config, said: int) -> int:

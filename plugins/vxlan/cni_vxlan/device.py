@@ -103,14 +103,12 @@ def find_unlocked(nl: Netlink, overlay: Overlay) -> Found | None:
 
 
 def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
-    """The device as it is wanted, down where it is new. found: as `find` gives it.
+    """The device as it is wanted, down where it is new. found: the one that `can_stay`, if any.
 
-    Raises CniError(IN_THE_WAY) where it differs under containers, or another device has the VNI.
+    Raises CniError(IN_THE_WAY) where another device has the VNI.
     """
     if found is not None:
-        if can_stay(nl, wanted, found):
-            return adjust(nl, wanted, found)
-        remove(nl, found)
+        return adjust(nl, wanted, found)
     made = undo.step(lambda: _create(nl, wanted), lambda made: _remove_unused(nl, wanted, made))
     _quiet(made.name, bridged=wanted.overlay.mode == "l2")
     for one in wanted.addresses:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cni.errors import IN_THE_WAY, TRY_AGAIN_LATER, CniError
 from cni.record import record, replace
 from cni.stderr import say
-from cni_vxlan import device, engines, guard, overlay_bridge
+from cni_vxlan import device, engines, former, guard, overlay_bridge
 from cni_vxlan.reconcile import reconcile
 from hostnet import link
 from hostnet.lock import NamespaceLock
@@ -42,8 +42,11 @@ def ensure(nl: Netlink, overlay: Overlay, bridged: Bridged, undo: Undo) -> Provi
     Raises CniError as `engines.plan` and `device.ensure` do.
     """
     for _ in range(_ATTEMPTS):
+        there = device.find_unlocked(nl, overlay)
         overlay_bridge.find(nl, overlay.network, overlay.bridge)
-        plan = engines.plan(nl, overlay, device.find_unlocked(nl, overlay))
+        if there is None:  # etcd is to be asked for a place
+            former.require_unused(nl, overlay, None, (), overlay.pools)
+        plan = engines.plan(nl, overlay, there)
         with NamespaceLock():
             found = device.find(nl, overlay)
             if found is not None or plan.peers_known:
@@ -57,6 +60,10 @@ def _provision(
 ) -> Provisioned:
     """The part under the lock. The device comes up last, when the guard is there."""
     wanted, overlay = plan.wanted, plan.wanted.overlay
+    if found is not None and not device.can_stay(nl, wanted, found):
+        device.remove(nl, found)
+        found = None
+    former.remove(nl, overlay, found, wanted.subnets, overlay.pools)
     bridge = overlay_bridge.ensure(nl, overlay.network, replace(bridged, mtu=wanted.mtu), undo)
     made = device.ensure(nl, wanted, found, undo)
     if overlay.mode == "l2":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import LIMITED, NO_ADDRESS, CniError
 from cni.record import replace
-from cni_vxlan import complete, device, engines, etcd_layout, identity, overlay_bridge
+from cni_vxlan import complete, device, engines, etcd_layout, former, identity, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Etcd, Flannel
 from hostnet import link
@@ -40,15 +40,20 @@ def status(call: Call) -> None:
 def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     """What an attachment would get. Raises CniError or OSError where it would get nothing."""
     overlay = config.overlay
-    overlay_bridge.find(nl, overlay.network, overlay.bridge)
     if isinstance(overlay.peers, Flannel):
-        return complete.for_flannel(nl, call, config, overlay.peers)
+        overlay_bridge.find(nl, overlay.network, overlay.bridge)
+        completed = complete.for_flannel(nl, call, config, overlay.peers)
+        former.require_unused(nl, overlay, None, completed.subnets, completed.bridged.inside)
+        return completed
     found = device.find_unlocked(nl, overlay)
+    overlay_bridge.find(nl, overlay.network, overlay.bridge)
     plan = engines.plan(nl, overlay, found, may_join=False)
     firewall.require_nftables()  # for the guard
-    if found is not None:
-        device.can_stay(nl, plan.wanted, found.link)
-    elif isinstance(overlay.peers, Etcd):
+    there = found.link if found is not None else None
+    if there is not None:
+        device.can_stay(nl, plan.wanted, there)
+    former.require_unused(nl, overlay, there, plan.wanted.subnets, overlay.pools)
+    if there is None and isinstance(overlay.peers, Etcd):
         _require_place(plan, overlay.peers)
     completed = complete.for_overlay(call, config, plan.wanted.mtu, plan.wanted.subnets)
     if overlay.mode == "l3" and not plan.wanted.subnets:
