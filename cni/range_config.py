@@ -13,15 +13,61 @@ from cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT
 from cni.ip import is_inside, parse_address, parse_interface, parse_network
 from cni.jsonvalue import objects_of, wrong_value
 from cni.ranges import RangeSet, overlap, size, whole_range
-from cni.result import IPConfig
+from cni.record import record
+from cni.result import DNS, IPConfig, Result
 from cni.versions import at_least
+from cni.wire import read_route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cni.call import Call
     from cni.ip import Address, Network
     from cni.jsonvalue import JsonObject, JsonValue
     from cni.ranges import Range
+    from cni.result import Route
+
+
+@record
+class RangeConfig:
+    """What an IPAM plugin of ranges is told about its addresses.
+
+    sets: each gives one address. requested: the address asked for in the set of the same place, or
+    None. resolv_conf: a path, empty for none. report_exhaustion: whether STATUS fails when a set is
+    full.
+    """
+
+    sets: tuple[RangeSet, ...]
+    requested: tuple[Address | None, ...] = ()
+    routes: tuple[Route, ...] = ()
+    resolv_conf: str = ""
+    report_exhaustion: bool = False
+
+    def dns(self) -> DNS:
+        """What the file of resolver settings says. Raises CniError."""
+        if not self.resolv_conf:
+            return DNS()
+        from cni.resolvconf import read_resolv_conf
+
+        return read_resolv_conf(self.resolv_conf)
+
+    def result(self, addresses: Iterable[Address], dns: DNS) -> Result:
+        """What ADD tells. addresses: one of each set."""
+        return Result(ips=tuple(map(_ip_config, self.sets, addresses)), routes=self.routes, dns=dns)
+
+
+def read_ranges(call: Call) -> RangeConfig:
+    """All that is said about addresses. Raises CniError that names the key or the argument."""
+    sets = read_sets(call.config)
+    ipam = call.config.object("ipam")
+    return RangeConfig(
+        sets=sets,
+        requested=read_requested(call, sets),
+        routes=tuple(map(read_route, ipam.objects("routes"))),
+        resolv_conf=ipam.string("resolvConf"),
+        report_exhaustion=ipam.boolean("reportExhaustion"),
+    )
 
 
 # ---- ranges ------------------------------------------------------------------------------------
@@ -234,7 +280,7 @@ def require_tellable(version: str, sets: tuple[RangeSet, ...]) -> None:
         )
 
 
-def ip_config(one: RangeSet, address: Address) -> IPConfig:
+def _ip_config(one: RangeSet, address: Address) -> IPConfig:
     """What a result tells of an address of the set: its subnet's prefix length, its gateway."""
     found = one.range_of(address)
     assert found is not None, f"{address} was chosen from {one}"

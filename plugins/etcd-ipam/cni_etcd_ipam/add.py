@@ -7,8 +7,7 @@ answers what stood in its way. So most calls are one request, and a lost race co
 from __future__ import annotations
 
 from cni.errors import DUPLICATE, TRY_AGAIN_LATER, CniError
-from cni.range_config import ip_config, require_tellable
-from cni.result import DNS, Result
+from cni.range_config import require_tellable
 from cni_etcd_ipam.choose import Draws
 from cni_etcd_ipam.config import read_config
 from cni_etcd_ipam.etcd_layout import layout_of, read_owner_value
@@ -17,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni.ip import Address
+    from cni.result import Result
     from cni_etcd_ipam.etcd_layout import Layout
     from etcd_json import Etcd, KeyValue, Outcome
 
@@ -29,18 +29,13 @@ _DOUBTS = 2
 def add(call: Call) -> Result:
     """The attachment's addresses, gateways, routes and resolver settings. Raises CniError."""
     config = read_config(call)
-    require_tellable(call.version, config.sets)
-    dns = DNS()
-    if config.resolv_conf:
-        from cni.resolvconf import read_resolv_conf
-
-        dns = read_resolv_conf(config.resolv_conf)
+    require_tellable(call.version, config.ranges.sets)
+    dns = config.ranges.dns()
     layout = layout_of(config.etcd, call.network)
-    draws = Draws(config.sets, config.requested)
+    draws = Draws(config.ranges.sets, config.ranges.requested)
     with config.etcd.session() as etcd:
         addresses = _Taking(etcd, layout, call.attachment, draws).addresses()
-    ips = tuple(map(ip_config, config.sets, addresses))
-    return Result(ips=ips, routes=config.routes, dns=dns)
+    return config.ranges.result(addresses, dns)
 
 
 class _Taking:

@@ -26,7 +26,7 @@ def check(call: Call) -> None:
     layout = layout_of(config.etcd, call.network)
     previous = call.prev_result.ips if call.prev_result is not None else ()
     expected = [item.address.ip for item in previous]
-    ours = [one for one in expected if any(each.range_of(one) for each in config.sets)]
+    ours = [one for one in expected if any(each.range_of(one) for each in config.ranges.sets)]
     with config.etcd.session() as etcd:
         problems = list(_problems(etcd, layout, ours, call.attachment))
     if problems:

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from cni.range_config import read_requested, read_sets
+from cni.range_config import read_ranges
 from cni.record import record
-from cni.wire import read_route
 from wiring import etcd_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
-    from cni.ip import Address
-    from cni.ranges import RangeSet
-    from cni.result import Route
+    from cni.range_config import RangeConfig
     from wiring.etcd_settings import Settings
 
 
 @record
 class Config:
-    """What ADD, CHECK and STATUS work with.
-
-    etcd: where the addresses are kept. sets: each gives one address. requested: the address asked
-    for in the set of the same place, or None. resolv_conf: a path, empty for none.
-    report_exhaustion: whether STATUS fails when a set is full.
-    """
+    """What ADD, CHECK and STATUS work with. etcd: where the addresses are kept."""
 
     etcd: Settings
-    sets: tuple[RangeSet, ...]
-    requested: tuple[Address | None, ...] = ()
-    routes: tuple[Route, ...] = ()
-    resolv_conf: str = ""
-    report_exhaustion: bool = False
+    ranges: RangeConfig
 
 
 def read_config(call: Call) -> Config:
     """Check the whole configuration. Raises CniError that names the key or the argument."""
-    sets = read_sets(call.config)
-    ipam = call.config.object("ipam")
-    return Config(
-        etcd=read_settings(call),
-        sets=sets,
-        requested=read_requested(call, sets),
-        routes=tuple(read_route(item) for item in ipam.objects("routes")),
-        resolv_conf=ipam.string("resolvConf"),
-        report_exhaustion=ipam.boolean("reportExhaustion"),
-    )
+    ranges = read_ranges(call)
+    return Config(read_settings(call), ranges)
 
 
 def read_settings(call: Call) -> Settings:

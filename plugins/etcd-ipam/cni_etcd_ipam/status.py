@@ -20,10 +20,7 @@ def status(call: Call) -> None:
     """
     try:
         config = read_config(call)
-        if config.resolv_conf:
-            from cni.resolvconf import read_resolv_conf
-
-            read_resolv_conf(config.resolv_conf)
+        config.ranges.dns()
         _ask(config, call)
     except CniError as error:
         raise CniError(NOT_AVAILABLE, error.msg, error.details) from error
@@ -32,9 +29,9 @@ def status(call: Call) -> None:
 def _ask(config: Config, call: Call) -> None:
     layout = layout_of(config.etcd, call.network)
     with config.etcd.session() as etcd:
-        if config.report_exhaustion:
+        if config.ranges.report_exhaustion:
             from cni_etcd_ipam.choose import require_free
 
-            require_free(etcd, layout, config.sets)
+            require_free(etcd, layout, config.ranges.sets)
         else:
             etcd.get(layout.owners)

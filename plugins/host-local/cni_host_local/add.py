@@ -9,8 +9,7 @@ nobody else (the journal writes for all who wait at once), and success is told w
 from __future__ import annotations
 
 from cni.errors import TRY_AGAIN_LATER, CniError
-from cni.range_config import ip_config, require_tellable
-from cni.result import DNS, Result
+from cni.range_config import require_tellable
 from cni_host_local.choose import choose
 from cni_host_local.config import read_config
 from cni_host_local.ledger import Ledger
@@ -21,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni.ip import Address
+    from cni.result import Result
     from cni_host_local.config import Config
     from cni_host_local.store import Draft, Store
 
@@ -31,18 +31,13 @@ _TRIES = 5
 def add(call: Call) -> Result:
     """The attachment's addresses, gateways, routes and resolver settings. Raises CniError."""
     config = read_config(call)
-    require_tellable(call.version, config.sets)
-    dns = DNS()
-    if config.resolv_conf:
-        from cni.resolvconf import read_resolv_conf
-
-        dns = read_resolv_conf(config.resolv_conf)
+    require_tellable(call.version, config.ranges.sets)
+    dns = config.ranges.dns()
     try:
         addresses = _reserve(config, call.attachment)
     except OSError as error:
         raise unusable(config.directory, error) from error
-    ips = tuple(map(ip_config, config.sets, addresses))
-    return Result(ips=ips, routes=config.routes, dns=dns)
+    return config.ranges.result(addresses, dns)
 
 
 def _reserve(config: Config, owner: Attachment) -> list[Address]:
@@ -64,7 +59,7 @@ def _reserve_in(store: Store, config: Config, owner: Attachment) -> list[Address
     try:
         with Undo() as undo:
             undo.push(_withdraw, store, drafts)
-            drafts += (store.draft(owner) for _ in config.sets)
+            drafts += (store.draft(owner) for _ in config.ranges.sets)
             with store.lock:
                 if not store.in_place():
                     return None

@@ -23,7 +23,7 @@ def check(call: Call) -> None:
     config = read_config(call)
     previous = call.prev_result.ips if call.prev_result is not None else ()
     expected = [item.address.ip for item in previous]
-    ours = [one for one in expected if any(each.range_of(one) for each in config.sets)]
+    ours = [one for one in expected if any(each.range_of(one) for each in config.ranges.sets)]
     try:
         problems = _problems(config.directory, ours, call.attachment)
     except OSError as error:

@@ -31,7 +31,8 @@ def choose(store: Store, ledger: Ledger, config: Config, owner: Attachment) -> l
     held = [_narrow(number) for number in ledger.held_by(owner)]
     chosen: list[Address] = []
     errors: list[CniError] = []
-    for index, (one, asked) in enumerate(zip(config.sets, config.requested, strict=True)):
+    asked_for = zip(config.ranges.sets, config.ranges.requested, strict=True)
+    for index, (one, asked) in enumerate(asked_for):
         try:
             _refuse_second(one, held, owner)
             if asked is not None:

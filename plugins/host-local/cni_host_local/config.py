@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 
-from cni.range_config import read_requested, read_sets
+from cni.range_config import read_ranges
 from cni.record import record
-from cni.wire import read_route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
-    from cni.ip import Address
-    from cni.ranges import RangeSet
-    from cni.result import Route
+    from cni.range_config import RangeConfig
 
 DATA_DIR = "/var/lib/cni/networks"
 
@@ -26,31 +23,17 @@ DATA_DIR = "/var/lib/cni/networks"
 class Config:
     """What ADD, CHECK and STATUS work with.
 
-    directory: the network's, which holds a file for each address. sets: each gives one address.
-    requested: the address asked for in the set of the same place, or None. resolv_conf: a path,
-    empty for none. report_exhaustion: whether STATUS fails when a set is full.
+    directory: the network's, which holds a file for each address.
     """
 
     directory: str
-    sets: tuple[RangeSet, ...]
-    requested: tuple[Address | None, ...] = ()
-    routes: tuple[Route, ...] = ()
-    resolv_conf: str = ""
-    report_exhaustion: bool = False
+    ranges: RangeConfig
 
 
 def read_config(call: Call) -> Config:
     """Check the whole configuration. Raises CniError that names the key or the argument."""
-    sets = read_sets(call.config)
-    ipam = call.config.object("ipam")
-    return Config(
-        directory=read_directory(call),
-        sets=sets,
-        requested=read_requested(call, sets),
-        routes=tuple(read_route(item) for item in ipam.objects("routes")),
-        resolv_conf=ipam.string("resolvConf"),
-        report_exhaustion=ipam.boolean("reportExhaustion"),
-    )
+    ranges = read_ranges(call)
+    return Config(read_directory(call), ranges)
 
 
 def read_directory(call: Call) -> str:

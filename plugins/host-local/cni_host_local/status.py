@@ -21,10 +21,7 @@ def status(call: Call) -> None:
     """Raise CniError(NOT_AVAILABLE) with the reason why an ADD could not succeed."""
     try:
         config = read_config(call)
-        if config.resolv_conf:
-            from cni.resolvconf import read_resolv_conf
-
-            read_resolv_conf(config.resolv_conf)
+        config.ranges.dns()
     except CniError as error:
         raise CniError(NOT_AVAILABLE, error.msg, error.details) from error
     problem = _directory_problem(config.directory)
@@ -33,7 +30,7 @@ def status(call: Call) -> None:
             NOT_AVAILABLE,
             f'key "ipam.dataDir": addresses cannot be kept in {config.directory}: {problem}',
         )
-    if config.report_exhaustion:
+    if config.ranges.report_exhaustion:
         _refuse_exhausted(config)
 
 
@@ -72,7 +69,7 @@ def _refuse_exhausted(config: Config) -> None:
         with store, store.lock:
             ledger = Ledger(store)
             try:
-                for index, one in enumerate(config.sets):
+                for index, one in enumerate(config.ranges.sets):
                     next_address(store, ledger, one, index)
             finally:
                 ledger.save()
