@@ -6,11 +6,12 @@ several ways, as IPv6 has it when two links each bring the same, is taken apart:
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import struct
 
 from hostnet import route
-from hostnet.netlink import NLM_F_CREATE, attr, attr_u32, nested, parse
+from hostnet.netlink import NLM_F_CREATE, NetlinkError, attr, attr_u32, nested, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,15 +80,26 @@ def ways(found: Route, oif: int) -> Iterator[Way]:
         hops = hops[(size + 3) & ~3 :]
 
 
-def put(nl: Netlink, way: Way, table: int) -> None:
+def put(nl: Netlink, way: Way, table: int, *, exists_ok: bool = False) -> None:
     """Add a way to a table, beside others to the same: of IPv4's the newest is used, IPv6's share
-    the traffic. Raises NetlinkError.
+    the traffic. Raises NetlinkError, EEXIST where it is there and `exists_ok` is not set.
     """
     what = f"put the route to {way.route.destination} into table {table}"
-    nl.request(route.RTM_NEWROUTE, way.payload(table), NLM_F_CREATE, what)
+    try:
+        nl.request(route.RTM_NEWROUTE, way.payload(table), NLM_F_CREATE, what)
+    except NetlinkError as error:
+        if not exists_ok or error.errno != errno.EEXIST:
+            raise
 
 
-def take(nl: Netlink, way: Way, table: int) -> None:
-    """Delete a way from a table. Raises NetlinkError, ESRCH when it is not there."""
+def take(nl: Netlink, way: Way, table: int, *, missing_ok: bool = False) -> None:
+    """Delete a way from a table.
+
+    Raises NetlinkError, ESRCH when it is not there and `missing_ok` is not set.
+    """
     what = f"delete the route to {way.route.destination} from table {table}"
-    nl.request(route.RTM_DELROUTE, way.payload(table), 0, what)
+    try:
+        nl.request(route.RTM_DELROUTE, way.payload(table), 0, what)
+    except NetlinkError as error:
+        if not missing_ok or error.errno != errno.ESRCH:
+            raise

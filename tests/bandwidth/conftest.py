@@ -99,7 +99,8 @@ class Limited:
 
     def is_free(self) -> bool:
         """Whether nothing of a limit is left."""
-        return "noqueue" in self.root() and not self.hook() and not self.devices
+        queues = self.tc("qdisc", "show", "dev", self.port)
+        return "noqueue" in queues and "ingress" not in queues and not self.devices
 
     def reference(self, command: str, config: Document) -> Document | None:
         """Call the Go-written plugin of Debian."""

@@ -10,6 +10,7 @@ from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE
 from cni_bandwidth import names
 from hostnet import tc
 from tests.bandwidth.conftest import BOTH, MBIT, Limited
+from tests.kit import sweep
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -337,6 +338,27 @@ def test_what_somebody_else_has_put_there_stays(limited: Limited) -> None:
         assert "tbf 7:" in limited.root() or delete != "root"
         limited.host.command("tc", "qdisc", "delete", "dev", "port0", delete)
     assert limited.is_free()
+
+
+@pytest.mark.parametrize("keys", [BOTH, UNSHAPED], ids=["tbf", "htb"])
+def test_whatever_goes_wrong_once(keys: Document, limited: Limited) -> None:
+    asked = limited.config(**keys)
+    results: list[Document] = []
+
+    def add() -> None:
+        results.append(limited.add(asked))
+
+    def delete() -> None:
+        limited.delete(asked)
+
+    def finish() -> None:
+        limited.check({**asked, "prevResult": results.pop()})
+        delete()
+
+    assert sweep.add(add, finish, limited.is_free) > 15
+    sweep.delete(add, delete, limited.is_free)
+    sweep.killed(lambda: None, add, delete, limited.is_free)
+    sweep.killed(add, delete, delete, limited.is_free)
 
 
 def test_a_second_add_is_refused_and_leaves_the_first(limited: Limited) -> None:

@@ -123,6 +123,22 @@ class Sourced:
         (found,) = self.ns.ip("route", "get", address, *words)
         return f"{found['dev']} via {found.get('gateway', '-')}"
 
+    def state(self) -> tuple[dict[str, str], list[str]]:
+        """The rules with a source, and all routes out of net1."""
+        return self.rules(), sorted(line for line in self.all_routes() if "net1" in line)
+
+    def put_back(self) -> None:
+        """Give net1 the routes it had at the start."""
+        for family in ("-4", "-6"):
+            self.ns.command("ip", family, "route", "flush", "table", "all", "dev", "net1", "proto",
+                            "boot")  # fmt: skip
+        for last in ("10.1.0.2/24", "fd00:1::2/64"):
+            self.ns.command("ip", "address", "delete", last, "dev", "net1")
+            self.ns.command("ip", "address", "add", last, "dev", "net1", "nodad")
+        for table in ("100", "101"):
+            for family in ("-4", "-6"):
+                self.ns.command("ip", family, "route", "flush", "table", table, check=False)
+
     def is_as_before(self) -> bool:
         return (
             not self.rules()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, SYSTEM
+from tests.kit import sweep
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -323,6 +324,46 @@ def test_a_failure_after_the_routes_were_moved(sourced: Sourced) -> None:
     assert sourced.is_as_before()
 
 
+@pytest.mark.parametrize("keys", [{}, {"addSourceHints": True}, {"table": 500}], ids=str)
+def test_whatever_goes_wrong_once(keys: Document, sourced: Sourced) -> None:
+    sourced.ns.command("ip", "route", "add", "10.5.0.0/16", "via", "10.1.0.5")
+    sourced.ns.command("ip", "rule", "add", "from", "10.1.0.2", "table", "9")
+    asked = sourced.config(**keys)
+    results: list[Document] = []
+
+    def add() -> None:
+        results.append(sourced.add(asked))
+
+    def finish() -> None:
+        sourced.check({**asked, "prevResult": results.pop()})
+        sourced.delete(asked)
+        sourced.put_back()
+        sourced.ns.command("ip", "route", "add", "10.5.0.0/16", "via", "10.1.0.5")
+        assert sourced.rules() == {}
+        sourced.ns.command("ip", "rule", "add", "from", "10.1.0.2", "table", "9")
+
+    assert sweep.add(add, finish, sourced.state) > 15
+    sourced.ns.command("ip", "rule", "delete", "from", "10.1.0.2")
+
+
+def test_a_killed_call_is_cleaned_up(sourced: Sourced) -> None:
+    asked = sourced.config()
+    rules = sourced.rules
+    sweep.killed(
+        sourced.put_back,
+        lambda: sourced.add(asked),
+        lambda: sourced.delete(asked),
+        rules,
+    )
+
+    def add() -> None:
+        sourced.put_back()
+        sourced.add(asked)
+
+    sweep.killed(add, lambda: sourced.delete(asked), lambda: sourced.delete(asked), rules)
+    sweep.delete(add, lambda: sourced.delete(asked), rules)
+
+
 def test_a_second_add_is_refused(sourced: Sourced) -> None:
     asked = sourced.config()
     asked["prevResult"] = sourced.add(asked)
@@ -354,7 +395,8 @@ def test_delete_without_a_namespace_before_add_and_without_the_interface(sourced
     sourced.ns.command("ip", "rule", "add", "from", "10.1.0.2", "table", "100")
     sourced.delete(asked, ifname="gone")
     assert sourced.rules() == {"10.1.0.2": "100"}  # of another interface, for all it knows
-    sourced.ns.command("ip", "link", "set", "net1", "down", "name", "net2")
+    for words in (("down",), ("name", "net2")):
+        sourced.ns.command("ip", "link", "set", "net1", *words)
     sourced.delete(asked)
     assert sourced.rules() == {}
     sourced.delete(asked)
@@ -369,7 +411,7 @@ MUTATIONS = [
     ("-4 route delete 10.1.0.0/24 table 100", "lacks the route to 10.1.0.0/24"),
     ("-4 route add 10.1.0.0/24 dev net1", "main table has a route to 10.1.0.0/24 out of net1"),
     ("-6 route add fd00:7::/64 dev net1", "main table has a route to fd00:7::/64 out of net1"),
-    ("link set net1 down name net2", "interface net1 does not exist"),
+    ("link set net1 name net2", "interface net1 does not exist"),
 ]
 
 
@@ -378,6 +420,8 @@ def test_check_names_each_mutation(command: str, words: str, sourced: Sourced) -
     asked = sourced.config()
     asked["prevResult"] = sourced.add(asked)
     sourced.check(asked)
+    if "net2" in command:
+        sourced.ns.command("ip", "link", "set", "net1", "down")
     sourced.ns.command("ip", *command.split())
     with pytest.raises(PluginError) as caught:
         sourced.check(asked)

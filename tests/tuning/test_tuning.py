@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, INVALID_CONFIG, IO_FAILURE, NOT_AVAILABLE, SYSTEM
+from tests.kit import sweep
 from tests.kit.calls import Document, PluginError
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -24,6 +25,7 @@ ALL: Document = {
     "allmulti": True,
     "txQLen": 77,
 }
+SOMAXCONN = "net.core.somaxconn"
 SET = {key: ALL[key] for key in ("mac", "mtu", "promisc", "allmulti", "txQLen")}
 
 
@@ -254,6 +256,32 @@ def test_an_attribute_the_interface_does_not_take(tuned: Tuned) -> None:
     assert tuned.sysctl("net.core.somaxconn") == somaxconn
     assert not tuned.backups
     tuned.ns.command("ip", "link", "delete", "v0")
+
+
+def test_whatever_goes_wrong_once(tuned: Tuned) -> None:
+    asked = tuned.config(**ALL)
+
+    def state() -> tuple[Document, str, str, list[Path]]:
+        switch = "net.ipv4.conf.eth0.arp_filter"
+        return tuned.attributes(), tuned.sysctl(switch), tuned.sysctl(SOMAXCONN), tuned.backups
+
+    def reset(*values: str) -> None:
+        for name, value in zip((SOMAXCONN, "net.ipv4.conf.eth0.arp_filter"), values, strict=True):
+            tuned.ns.command("sysctl", "-qw", f"{name}={value}")
+
+    def delete() -> None:
+        tuned.delete(asked)
+        reset(somaxconn, "0")
+
+    def finish() -> None:
+        tuned.check(asked)
+        delete()
+
+    somaxconn = tuned.sysctl(SOMAXCONN)
+    assert sweep.add(lambda: tuned.add(asked), finish, state) > 5
+    sweep.delete(lambda: tuned.add(asked), delete, state)
+    sweep.killed(lambda: None, lambda: tuned.add(asked), delete, state)
+    sweep.killed(lambda: tuned.add(asked), delete, delete, state)
 
 
 def test_an_interface_that_is_not_there(tuned: Tuned) -> None:

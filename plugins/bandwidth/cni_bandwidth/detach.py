@@ -56,7 +56,8 @@ def _free(nl: Netlink, port: Link, devices: list[Link]) -> set[int]:
 
     led_to = device.leads_to(nl, port)
     # A redirection to a device that is gone helps nobody: it drops all that the container sends.
-    if led_to & {0, *(one.index for one in devices)}:
+    is_ours = led_to & {0, *(one.index for one in devices)}
+    if is_ours or (devices and device.is_unfinished(nl, port)):
         device.stop(nl, port)
     shape.remove(nl, port.index)
     return led_to

@@ -31,15 +31,19 @@ def create(nl: Netlink, call: Call, port: Link) -> Link:
     Raises CniError(IN_THE_WAY), NetlinkError.
     """
     name = names.own(call.owner)
-    try:
-        return link.create(nl, name, KIND, mtu=port.mtu)
-    except NetlinkError as error:
-        if error.errno != errno.EEXIST:
-            raise
+    if link.find(nl, name) is not None:
         raise CniError(
             IN_THE_WAY,
             f"host interface {name} of this attachment exists already: DEL it before another ADD",
-        ) from error
+        )
+    try:
+        return link.create(nl, name, KIND, mtu=port.mtu)
+    except NetlinkError:
+        # The name is nobody else's: one that is there now was made all the same.
+        made = link.find(nl, name)
+        if made is not None:
+            link.delete(nl, made.index, missing_ok=True)
+        raise
 
 
 def prepare(nl: Netlink, call: Call, port: Link, made: Link) -> None:
@@ -72,8 +76,10 @@ def redirect(nl: Netlink, port: Link, to: Link) -> None:
 
     EEXIST where the port has a queueing discipline for that already.
     """
-    tc.add_qdisc(nl, port.index, "ingress", parent=tc.INGRESS, handle=tc.INGRESS_HANDLE)
+    if tc.qdisc(nl, port.index, tc.INGRESS) is not None:
+        raise NetlinkError(errno.EEXIST, f"redirect what comes in at interface {port.name}")
     try:
+        tc.add_qdisc(nl, port.index, "ingress", parent=tc.INGRESS, handle=tc.INGRESS_HANDLE)
         tc.add_filter(
             nl,
             port.index,
@@ -96,3 +102,13 @@ def leads_to(nl: Netlink, port: Link) -> set[int]:
     """The links that what comes in at the port is redirected to, 0 for one that is gone."""
     found = (one.redirect for one in tc.filters(nl, port.index, tc.INGRESS_HANDLE))
     return {one for one in found if one is not None}
+
+
+def is_unfinished(nl: Netlink, port: Link) -> bool:
+    """Whether the port has what `redirect` begins with, and nothing in it."""
+    found = tc.qdisc(nl, port.index, tc.INGRESS)
+    return (
+        found is not None
+        and found.kind == "ingress"
+        and not tc.filters(nl, port.index, tc.INGRESS_HANDLE)
+    )

@@ -9,8 +9,11 @@ told apart by its source: its destination is always the container.
 
 from __future__ import annotations
 
+import errno
+
 from cni.record import record
 from hostnet import tc
+from hostnet.netlink import NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,19 +81,22 @@ def put(nl: Netlink, index: int, wanted: Shape) -> None:
 
     EEXIST where the link has a queueing discipline already.
     """
-    if not wanted.filters:
-        options = tc.tbf(wanted.rate, wanted.burst, wanted.limit)
-        tc.add_qdisc(nl, index, "tbf", options, handle=_QDISC)
-        return
-    tc.add_qdisc(nl, index, "htb", tc.htb(wanted.default), handle=_QDISC)
+    there = tc.qdisc(nl, index)
+    if there is not None and there.handle:  # the kernel's own choice has none
+        raise NetlinkError(errno.EEXIST, f"shape what interface {index} sends")
     try:
-        _put_classes(nl, index, wanted)
+        if wanted.filters:
+            _put_classes(nl, index, wanted)
+        else:
+            options = tc.tbf(wanted.rate, wanted.burst, wanted.limit)
+            tc.add_qdisc(nl, index, "tbf", options, handle=_QDISC)
     except BaseException:
         remove(nl, index)
         raise
 
 
 def _put_classes(nl: Netlink, index: int, wanted: Shape) -> None:
+    tc.add_qdisc(nl, index, "htb", tc.htb(wanted.default), handle=_QDISC)
     tc.add_class(nl, index, _SHAPED, tc.htb_class(wanted.rate, wanted.burst))
     tc.add_class(nl, index, _UNSHAPED, tc.htb_class(_UNLIMITED, _UNLIMITED // 100))
     tc.add_qdisc(nl, index, "bfifo", tc.bfifo(wanted.limit), parent=_SHAPED)

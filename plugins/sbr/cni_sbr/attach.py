@@ -103,27 +103,28 @@ def _clear(scene: _Scene, rules: list[rule.Rule], filled: set[int]) -> None:
         _delete_rule(scene, one)
 
 
+# What undoes an act is noted before it, and does nothing where the act was not done: when the
+# kernel's answer is lost, nobody knows.
+
+
 def _delete_rule(scene: _Scene, one: rule.Rule) -> None:
-    nl = scene.nl
-    scene.undo.step(lambda: rule.delete(nl, one, missing_ok=True), lambda _: rule.restore(nl, one))
+    scene.undo.push(rule.restore, scene.nl, one, exists_ok=True)
+    rule.delete(scene.nl, one, missing_ok=True)
 
 
 def _add_rule(scene: _Scene, source: Address, table: int) -> None:
-    nl = scene.nl
-    scene.undo.step(
-        lambda: rule.add(nl, source, table),
-        lambda _: remove_rules(nl, (ip_network(source),), table),
-    )
+    scene.undo.push(remove_rules, scene.nl, (ip_network(source),), table)
+    rule.add(scene.nl, source, table)
 
 
 def _put(scene: _Scene, way: Way, table: int) -> None:
-    nl = scene.nl
-    scene.undo.step(lambda: reroute.put(nl, way, table), lambda _: reroute.take(nl, way, table))
+    scene.undo.push(reroute.take, scene.nl, way, table, missing_ok=True)
+    reroute.put(scene.nl, way, table)
 
 
 def _take(scene: _Scene, way: Way, table: int) -> None:
-    nl = scene.nl
-    scene.undo.step(lambda: reroute.take(nl, way, table), lambda _: reroute.put(nl, way, table))
+    scene.undo.push(reroute.put, scene.nl, way, table, exists_ok=True)
+    reroute.take(scene.nl, way, table)
 
 
 def _fill(scene: _Scene, tables: dict[IPConfig, int], main: list[Way]) -> None:
@@ -149,10 +150,8 @@ def _fill(scene: _Scene, tables: dict[IPConfig, int], main: list[Way]) -> None:
 
 def _add_default(scene: _Scene, gateway: Address, table: int) -> None:
     nl, index, anywhere = scene.nl, scene.index, _DEFAULT[gateway.version]
-    scene.undo.step(
-        lambda: route.add(nl, anywhere, gateway=gateway, oif=index, table=table),
-        lambda _: route.delete(nl, anywhere, oif=index, table=table, missing_ok=True),
-    )
+    scene.undo.push(route.delete, nl, anywhere, oif=index, table=table, missing_ok=True)
+    route.add(nl, anywhere, gateway=gateway, oif=index, table=table)
 
 
 def _empty_main(scene: _Scene, main: list[Way]) -> None:
@@ -180,10 +179,16 @@ def _hint(scene: _Scene, address: Interface, main: list[Way]) -> None:
                 return
             if way.route.priority == metric:
                 _take(scene, way, route.RT_TABLE_MAIN)
-    scene.undo.step(
-        lambda: route.add(nl, subnet, oif=index, source=address.ip, priority=metric),
-        lambda _: route.delete(nl, subnet, oif=index, priority=metric, missing_ok=True),
-    )
+    scene.undo.push(_unhint, nl, address, index)
+    route.add(nl, subnet, oif=index, source=address.ip, priority=metric)
+
+
+def _unhint(nl: Netlink, address: Interface, index: int) -> None:
+    family = route.AF_INET if address.version == 4 else route.AF_INET6
+    found = route.dump(nl, family, oif=index)
+    for way in ways_of(found, index, {route.RT_TABLE_MAIN}):
+        if way.route.destination == address.network and way.route.source == address.ip:
+            reroute.take(nl, way, route.RT_TABLE_MAIN, missing_ok=True)
 
 
 def _told(scene: _Scene, result: Result, tables: set[int]) -> Result:

@@ -156,10 +156,14 @@ def _write(path: str, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(path + _UNFINISHED, flags, 0o600)
     try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
-    os.rename(path + _UNFINISHED, path)
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
+        os.rename(path + _UNFINISHED, path)
+    except BaseException:
+        os.unlink(path + _UNFINISHED)
+        raise
 
 
 def remove(path: str) -> None:
