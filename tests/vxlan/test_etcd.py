@@ -19,7 +19,7 @@ from cni.errors import (
 )
 from cni_vxlan import identity, watchstate
 from cni_vxlan.etcd_layout import SharedConfig
-from cni_vxlan.registry import Registry
+from cni_vxlan.registry import Origin, Registry
 from etcd_json import Etcd
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.etcd import EtcdServer, User
@@ -52,13 +52,18 @@ def all_keys(etcd: Etcd) -> dict[str, str]:
     return {one.key.removeprefix(f"{PREFIX}/"): one.value for one in etcd.list(PREFIX)[0]}
 
 
-def join(etcd: Etcd, name: str, address: str, mode: str = "l3") -> Any:
-    """Another node, by itself."""
+def join(
+    etcd: Etcd, name: str, address: str, mode: str = "l3", origin: Origin | None = None
+) -> Any:
+    """Another node, by itself; one of another machine, of which there is a sign, with `origin`."""
     pools = (ip_network("10.244.0.0/16"), ip_network("fd00:1::/48")) if mode == "l3" else ()
     shared = SharedConfig(42, mode, 4789, 4, pools, (24, 64) if pools else ())
     mac = identity.vtep_mac(name, 42, 4)
-    registry = Registry(etcd, "net", PREFIX, shared)
-    return registry.join(name, ip_address(address), mac)
+    registry = Registry(etcd, "net", PREFIX, shared, origin)
+    node = registry.join(name, ip_address(address), mac)
+    if origin is not None:
+        registry.announce(node)
+    return node
 
 
 def failed(runtime: Runtime, config: Any, container: Namespace, code: int, *words: str) -> None:
@@ -191,7 +196,7 @@ def test_the_pool_is_exhausted(
         remove_overlay(underlay)
     config = routed(underlay, server, **keys)
     failed(runtime, config, container, NO_ADDRESS, "2 of 2 subnets /26", "node2", "reclaim")
-    unavailable(runtime, config, "all 2 subnets /26 of 10.244.0.0/25", "reclaim")
+    unavailable(runtime, config, "2 of 2 subnets /26 of 10.244.0.0/25", "node2", "reclaim")
     assert set(underlay.links()) == {"lo", "eth0"}
     # Who has a place is not concerned.
     runtime.status(routed(underlay, server, "node2", **keys))
@@ -203,8 +208,21 @@ def test_another_configuration_than_the_first_nodes(
     join(etcd, "node2", "192.0.2.2")
     config = routed(underlay, server, vni=43)
     failed(runtime, config, container, INVALID_CONFIG, "vni is 43 here and 42 there")
+    unavailable(runtime, config, "vni is 43 here and 42 there")
     assert set(underlay.links()) == {"lo", "eth0"}
     assert "nodes/node1" not in all_keys(etcd)
+
+
+def test_another_machine_has_the_name(
+    runtime: Runtime, underlay: Host, container: Namespace, server: EtcdServer, etcd: Etcd
+) -> None:
+    join(etcd, "node1", "192.0.2.9", origin=Origin("another", "boot"))
+    before = all_keys(etcd)
+    config = routed(underlay, server)
+    words = ("192.0.2.1", "192.0.2.9", "both called node1", "a name of its own")
+    failed(runtime, config, container, TRY_AGAIN_LATER, *words)
+    unavailable(runtime, config, *words)
+    assert all_keys(etcd) == before
 
 
 def test_what_can_be_refused_is_refused_before_etcd_is_asked(
@@ -231,7 +249,6 @@ def test_a_node_does_not_change_its_name_under_containers(
     assert "has the MAC" in caught.value.msg
     runtime.delete(renamed, netns=container)
     # Nobody is left: it is node9 from now on.
-    underlay.command("ip", "address", "flush", "dev", "vxbr42", "scope", "global")
     runtime.add(renamed, netns=other)
     assert "nodes/node9" in all_keys(etcd)
     assert underlay.links()["vxlan42"]["address"] == identity.vtep_mac("node9", 42, 4)

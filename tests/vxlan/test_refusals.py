@@ -321,6 +321,7 @@ def test_a_vni_that_a_device_of_another_name_has(
     words = ('key "vni"', "found 42", "device other", "UDP port 4789", "ip link delete other")
     for engine in ENGINES:
         refused(runtime, a_config(engine, underlay), container, IN_THE_WAY, *words)
+        unavailable(runtime, a_config(engine, underlay), *words)
     underlay.command("ip", "link", "delete", "other")
 
 

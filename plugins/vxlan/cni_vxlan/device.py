@@ -152,6 +152,18 @@ def port_taken(port: int, holder: str) -> CniError:
     )
 
 
+def require_vni(nl: Netlink, overlay: Overlay, version: int) -> None:
+    """Raise CniError(IN_THE_WAY) where another device has the VNI. version: of the underlay."""
+    other = vxlan.find(nl, overlay.vni, overlay.port, version)
+    if other is not None and other.name != overlay.device:
+        raise CniError(
+            IN_THE_WAY,
+            f'key "vni": found {overlay.vni}, which device {other.name}{_whose(other)} has on UDP '
+            f"port {overlay.port}: give each network a VNI of its own, or remove the device (ip "
+            f"link delete {other.name})",
+        )
+
+
 def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
     """The names of the ports that use the device.
 
@@ -275,15 +287,8 @@ def _create(nl: Netlink, wanted: Wanted) -> Link:
         if error.errno != errno.EEXIST:
             _remove_half_made(nl, wanted)
             raise
-        other = vxlan.find(nl, overlay.vni, overlay.port, underlay.local.version)
-        if other is None:
-            raise
-        raise CniError(
-            IN_THE_WAY,
-            f'key "vni": found {overlay.vni}, which device {other.name}{_whose(other)} has on UDP '
-            f"port {overlay.port}: give each network a VNI of its own, or remove the device (ip "
-            f"link delete {other.name})",
-        ) from error
+        require_vni(nl, overlay, underlay.local.version)
+        raise
     _set_offload(nl, wanted, made.name)
     return made
 

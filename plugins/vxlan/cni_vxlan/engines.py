@@ -58,6 +58,7 @@ def plan(nl: Netlink, overlay: Overlay, found: Found | None, *, may_join: bool =
     mtu = underlays.mtu(overlay, underlay)
     if device is None:
         _require_port(nl, overlay)
+        devices.require_vni(nl, overlay, underlay.local.version)
     # In a segment nobody computes the MAC: what the device was made with is right.
     mac = device.mac if device is not None else _mac(overlay, str(underlay.local), underlay)
     plain = Wanted(overlay, underlay, mac, mtu)

@@ -20,7 +20,7 @@ from cni.names import name_problem
 from cni.record import record, replace
 from cni_vxlan import peers
 from cni_vxlan.etcd_layout import Keys, Node, parse_node, parse_value, shared_config
-from cni_vxlan.subnets import choose, exhausted
+from cni_vxlan.subnets import choose, count_all, count_held, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
 TYPE_CHECKING = False
@@ -89,14 +89,17 @@ class Registry:
         Raises CniError(INVALID_CONFIG) that names each difference.
         """
         key = self.keys.config
-        ours = self._shared.document()
         stored = self._etcd.get(key)
         if stored is None:
-            write = [put(key, jsontext.dumps(ours))]
+            write = [put(key, jsontext.dumps(self._shared.document()))]
             outcome = self._etcd.transact([absent(key)], write, [get(key)])
             if outcome.succeeded:
                 return
             stored = outcome.found[0][0]
+        self._compare(stored)
+
+    def _compare(self, stored: KeyValue) -> None:
+        key, ours = stored.key, self._shared.document()
         theirs = parse_value(key, stored.value)
         different = [name for name in ours if ours[name] != theirs.get(name)]
         if different:
@@ -172,6 +175,20 @@ class Registry:
             f"{self.keys.subnets} changed at each of {_ATTEMPTS} attempts",
         )
 
+    def require_joinable(self, name: str, address: Address) -> None:
+        """Raise the CniError that `join` would, as far as can be told without writing."""
+        stored = self._etcd.get(self.keys.config)
+        if stored is not None:
+            self._compare(stored)
+        nodes, _, _ = self.nodes(with_alive=True)
+        there = next((one for one in nodes if one.name == name), None)
+        if there is not None:
+            self._refuse_namesake(there, address)
+            return
+        for pool, length in self._shared.each():
+            if count_held(pool, nodes) >= count_all(pool, length):
+                raise exhausted(self._shared, self._network, self.keys, nodes)
+
     def _rejoin(self, wanted: Node) -> Node | None:
         """None where it is not there, or was changed meanwhile."""
         stored = self._etcd.get(self.keys.node(wanted.name))
@@ -180,17 +197,22 @@ class Registry:
         there = self._parse(stored.key, stored.value, stored.mod_revision)
         if (there.address, there.mac) == (wanted.address, wanted.mac):
             return there
+        self._refuse_namesake(there, wanted.address)
+        return self.update(there, wanted.address, wanted.mac)
+
+    def _refuse_namesake(self, there: Node, address: Address) -> None:
+        """Raise CniError where another machine than this lives at the address of the record."""
+        if there.address == address:
+            return
         sign = self._etcd.get(self.keys.alive(there.name))
-        others = sign is not None and _text(sign, "machine") != self._origin.machine
-        if there.address != wanted.address and others:
+        if sign is not None and _text(sign, "machine") != self._origin.machine:
             raise CniError(
                 TRY_AGAIN_LATER,
-                f"this node, with VTEP address {wanted.address}, and one with {there.address} are "
-                f"both called {there.name}, and that one was alive within the last "
-                f"{ALIVE_SECONDS} s: give each a name of its own (the host's, or key "
-                '"peers.node"); a host that has just changed its address need only wait',
+                f"this node, with VTEP address {address}, and one with {there.address} are both "
+                f"called {there.name}, and that one was alive within the last {ALIVE_SECONDS} s: "
+                'give each a name of its own (the host\'s, or key "peers.node"); a host that has '
+                "just changed its address need only wait",
             )
-        return self.update(there, wanted.address, wanted.mac)
 
     def _enter(self, wanted: Node) -> Node | None:
         """None where keys changed so that it is worth looking anew."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cni.errors import LIMITED, NO_ADDRESS, CniError
+from cni.errors import LIMITED, CniError
 from cni.record import replace
-from cni_vxlan import complete, device, engines, etcd_layout, former, identity, overlay_bridge
+from cni_vxlan import complete, device, engines, former, identity, overlay_bridge
 from cni_vxlan.config import read
 from cni_vxlan.peers import Etcd, Flannel
 from hostnet import link
@@ -63,22 +63,13 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
 
 
 def _require_place(plan: Plan, etcd: Etcd) -> None:
-    """Whether this host has a place in etcd or would find one. Raises CniError."""
-    from cni_vxlan import registry, subnets
+    """Raise CniError where this host has no place in etcd and would find none."""
+    from cni_vxlan import registry
 
-    overlay, family = plan.wanted.overlay, plan.wanted.underlay.local.version
+    overlay, local = plan.wanted.overlay, plan.wanted.underlay.local
     with etcd.settings.session() as connection:
-        nodes, _, _ = registry.of_overlay(connection, overlay, family).nodes()
-    if any(node.name == etcd.settings.node for node in nodes):
-        return
-    for pool, length in etcd_layout.shared_config(overlay, family).each():
-        held = subnets.count_held(pool, nodes)
-        if held >= subnets.count_all(pool, length):
-            raise CniError(
-                NO_ADDRESS,
-                f"all {held} subnets /{length} of {pool} are held by nodes: cnitool overlay nodes "
-                f"{overlay.network} lists them, cnitool overlay reclaim frees a dead one's",
-            )
+        theirs = registry.of_overlay(connection, overlay, local.version)
+        theirs.require_joinable(etcd.settings.node, local)
 
 
 def _require_watcher(nl: Netlink, config: Config) -> None:
