@@ -14,12 +14,12 @@ from cni.journal import log
 from cnid import status
 from cnid.guard import Guard
 from cnid.listen import claim, listen_metrics, listen_unix
-from cnid.networks import DIRECTORY
+from cnid.overlay_configs import DIRECTORY
+from cnid.overlay_supervisor import OverlaySupervisor
 from cnid.pool import Pool, open_descriptors
 from cnid.preload import preload
 from cnid.protocol import BUILD_LONGEST
 from cnid.server import PATIENCE_SECONDS, Server
-from cnid.supervisor import Supervisor
 from hostnet import daemon, nft
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def main(
             _open_standard_streams()
             return overlay.run(asked.conf_dir, until_eof=asked.until_eof)
         itself = sys.orig_argv[: len(sys.orig_argv) - len(given)]
-        return _serve(plugins, build, asked, path, Supervisor(asked.conf_dir, itself))
+        return _serve(plugins, build, asked, path, OverlaySupervisor(asked.conf_dir, itself))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"cnid: {error}\n")
         return 1
@@ -118,7 +118,7 @@ def _serve(
     build: str,
     asked: argparse.Namespace,
     path: str,
-    supervisor: Supervisor,
+    supervisor: OverlaySupervisor,
 ) -> int:
     if len(build) > BUILD_LONGEST:
         raise ValueError(f"the build {build!r} has more than {BUILD_LONGEST} characters")

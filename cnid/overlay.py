@@ -1,7 +1,7 @@
 """`cnid overlay`: keep this host's overlays in step with their peers, in the foreground.
 
-A process of its own, whether `cnid` starts it (`supervisor`) or somebody else does: what it imports
-and remembers is no worker's, and a plugin's call is nothing to it.
+A process of its own, whether `cnid` starts it (`overlay_supervisor`) or somebody else does: what it
+imports and remembers is no worker's, and a plugin's call is nothing to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cni.journal import log
 from cni_vxlan import overlay, watchstate
 from cni_vxlan.watcher import Watcher
 from cnid.listen import claim, listen_unix
-from cnid.networks import Networks
+from cnid.overlay_configs import OverlayConfigs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ class _Overlays:
     """The overlays that the directory's networks are, where they have changed."""
 
     def __init__(self, directory: str) -> None:
-        self._networks = Networks(directory)
+        self._configs = OverlayConfigs(directory)
 
     def __call__(self) -> list[Overlay] | None:
-        networks = self._networks.changed()
-        if networks is None:
+        configs = self._configs.changed()
+        if configs is None:
             return None
         found = []
-        for name, config in networks:
+        for name, config in configs:
             try:
                 found.append(overlay.read(config, name))
             except CniError as error:

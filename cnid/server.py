@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnid.guard import Guard
+    from cnid.overlay_supervisor import OverlaySupervisor
     from cnid.pool import Member, Pool
-    from cnid.supervisor import Supervisor
     from cnid.tally import Status
 
 SILENT_SECONDS = 5.0
@@ -90,7 +90,7 @@ class Server:
         metrics: socket.socket | None,
         notify: Callable[[str], None],
         alive: Callable[[], None],
-        supervisor: Supervisor,
+        supervisor: OverlaySupervisor,
         tick: float = _TICK,
         patience: float = PATIENCE_SECONDS,
     ) -> None:

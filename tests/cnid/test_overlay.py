@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from cni_vxlan import watchstate
-from cnid.networks import Networks
+from cnid.overlay_configs import OverlayConfigs
+from cnid.overlay_supervisor import OverlaySupervisor
 from cnid.status import as_text
-from cnid.supervisor import Supervisor
 from tests.cnid.daemon import CNID, SECONDS, Daemon, Suite, wait_until
 from tests.kit.host import Host
 
@@ -197,7 +197,7 @@ def test_for_people(daemon: Daemon, directory: Path) -> None:
 
 def test_a_command_that_is_not_there(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(directory)
-    supervisor = Supervisor(str(directory), ["/nowhere/cnid"])
+    supervisor = OverlaySupervisor(str(directory), ["/nowhere/cnid"])
     supervisor.tick()
     supervisor.tick()  # it rests
     assert supervisor.state()["pid"] == 0
@@ -246,7 +246,7 @@ def test_its_stdin_ends(host: Host, directory: Path) -> None:
 
 
 def test_what_is_an_overlay_of_ours(directory: Path) -> None:
-    networks = Networks(str(directory))
+    networks = OverlayConfigs(str(directory))
     assert networks.changed() == []
     assert networks.changed() is None
     write(directory, "a", {"type": "bridge"})
@@ -265,7 +265,7 @@ def test_what_is_an_overlay_of_ours(directory: Path) -> None:
 
 
 def test_every_change_is_seen(directory: Path) -> None:
-    networks = Networks(str(directory))
+    networks = OverlayConfigs(str(directory))
     path = write(directory)
     networks.changed()
     status = path.stat()

@@ -14,7 +14,7 @@ import signal
 import time
 
 from cni.journal import log
-from cnid.networks import Networks
+from cnid.overlay_configs import OverlayConfigs
 from hostnet import process
 
 TYPE_CHECKING = False
@@ -31,12 +31,12 @@ _SYSTEMDS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
 """What systemd says to the daemon alone."""
 
 
-class Supervisor:
+class OverlaySupervisor:
     """directory: of the network configurations, empty for none. command: what executes this program
     anew, without arguments."""
 
     def __init__(self, directory: str, command: list[str]) -> None:
-        self._networks = Networks(directory) if directory else None
+        self._configs = OverlayConfigs(directory) if directory else None
         self._command = [*command, "overlay", "--conf-dir", directory, "--until-eof"]
         self._pid = 0
         self._lifeline = -1
@@ -51,9 +51,9 @@ class Supervisor:
     def tick(self) -> None:
         """See whether it is wanted, and start or end it."""
         now = time.monotonic()
-        if self._networks is not None and now >= self._look:
+        if self._configs is not None and now >= self._look:
             self._look = now + _LOOK_SECONDS
-            overlays = self._networks.changed()
+            overlays = self._configs.changed()
             if overlays is not None:
                 self._wanted = bool(overlays)
         if self._wanted and not self._pid and now >= self._not_before:

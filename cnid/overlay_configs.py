@@ -1,4 +1,4 @@
-"""The directory of network configurations, looked at again and again: the overlays in it.
+"""The overlays in the directory of network configurations, which is looked at again and again.
 
 It is asked for its state every second or so (some microseconds for each file) and not watched by
 inotify: it may not be there yet, be replaced as a whole, or consist of symbolic links into what is
@@ -24,8 +24,8 @@ _ENGINES = ("", "static", "etcd")
 """Of `peers.type`: the others get their peers from the kernel, FRR or flanneld."""
 
 
-class Networks:
-    """The overlays of a directory, as (network's name, the plugin's configuration) pairs."""
+class OverlayConfigs:
+    """The configurations of a directory's overlays: pairs of a network's name and its plugin's."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
