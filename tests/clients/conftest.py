@@ -1,8 +1,8 @@
-"""Fixtures: a machine for a container runtime, the executables on it, and a client beyond it."""
+"""Fixtures: machines for container runtimes, the executables on them, and a client beyond."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ __all__ = ["built"]
 
 UPLINK = ("192.0.2.1", "2001:db8::1")
 """The machine's own addresses, where ports are published."""
+BEYOND = ("192.0.2.2", "2001:db8::2")
+"""Those of the machine beyond."""
 
 
 @pytest.fixture
@@ -31,14 +33,40 @@ def outside(host: Host) -> Iterator[Namespace]:
     host.command("ip", "link", "delete", "wan0")
 
 
+@pytest.fixture(params=["cold", "warm"])
+def warm(request: pytest.FixtureRequest) -> bool:
+    """Whether a cnid serves the machine's plugins."""
+    return bool(request.param == "warm")
+
+
 @pytest.fixture
-def machine(host: Host, outside: Namespace, tmp_path: Path, built: Path) -> Iterator[Machine]:
-    """The machine; at the end nothing of the suite may be left on it but what is shared."""
+def machines(
+    host: Host, tmp_path: Path, built: Path, warm: bool
+) -> Iterator[Callable[[Namespace], Machine]]:
+    """Makes machines, each of a network namespace; at the end nothing of the suite may be left on
+    them but what is shared.
+    """
     host.share_nft("pycni_*")
-    made = Machine(host, tmp_path, built)
+    made: list[Machine] = []
+
+    def make(network: Namespace) -> Machine:
+        directory = tmp_path / f"machine{len(made)}"
+        directory.mkdir()
+        made.append(Machine(host, directory, built, network=network, warm=warm))
+        return made[-1]
+
+    left: list[str] = []
     try:
-        yield made
-        left = made.left()
+        yield make
+        for one in made:
+            left += one.left()
     finally:
-        made.close()
+        for one in made:
+            one.close()
     assert not left, "\n".join(["left on the machine:", *left])
+
+
+@pytest.fixture
+def machine(host: Host, outside: Namespace, machines: Callable[[Namespace], Machine]) -> Machine:
+    """A machine on the host's network, with another beyond."""
+    return machines(host)

@@ -6,6 +6,7 @@ value); a value is an int, a str or bytes, or a message.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -26,24 +27,30 @@ class Cri:
     def __init__(self, machine: Machine, socket: str) -> None:
         self._machine = machine
         self._socket = socket
+        self._numbers = itertools.count()
 
     def __call__(self, method: str, *fields: tuple[int, Value]) -> list[tuple[int, Value]]:
-        """Call a method; the reply's top-level fields, unparsed. Raises CriError."""
+        """Call a method; the reply's top-level fields, unparsed. Raises CriError.
+
+        From several threads at a time if need be.
+        """
         message = encode(fields)
-        request = self._machine.path("/run/cri-request")
-        request.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+        files = f"/run/cri-{next(self._numbers)}"
+        request, status, reply = (f"{files}-{one}" for one in ("request", "status", "reply"))
+        sent = b"\0" + len(message).to_bytes(4, "big") + message
+        self._machine.path(request).write_bytes(sent)
         service = "http://localhost/runtime.v1.RuntimeService/"
         self._machine.run(
             "curl", "--silent", "--show-error", "--max-time", "30", "--http2-prior-knowledge",
-            "--unix-socket", self._socket, "--data-binary", "@/run/cri-request",
+            "--unix-socket", self._socket, "--data-binary", f"@{request}",
             "--header", "content-type: application/grpc", "--header", "te: trailers",
-            "--dump-header", "/run/cri-status", "--output", "/run/cri-reply", service + method,
+            "--dump-header", status, "--output", reply, service + method,
         )  # fmt: skip
-        lines = self._machine.path("/run/cri-status").read_text().splitlines()
-        status = dict(line.partition(": ")[::2] for line in lines)
-        if status["grpc-status"] != "0":
-            raise CriError(f"{method}: {status.get('grpc-message')}")
-        return decode(self._machine.path("/run/cri-reply").read_bytes()[5:])
+        lines = self._machine.path(status).read_text().splitlines()
+        found = dict(line.partition(": ")[::2] for line in lines)
+        if found["grpc-status"] != "0":
+            raise CriError(f"{method}: {found.get('grpc-message')}")
+        return decode(self._machine.path(reply).read_bytes()[5:])
 
 
 def encode(fields: Iterable[tuple[int, Value]]) -> bytes:

@@ -1,15 +1,20 @@
-"""A machine of a test's own for container runtimes: the throwaway host's network, and processes,
+"""A machine of a test's own for container runtimes: the network of a throwaway host, and processes,
 mounts and cgroups that vanish with it.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
+import json
 import os
 import select
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -27,8 +32,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 SECONDS = 30
 """Bound of each wait: a runtime needs less than one, but more than one test may run."""
+END_SECONDS = 5
+"""Bound for what ends by itself when a test is over."""
 SERVE = "httpd -h /www && echo up >{}; exec sleep 1000"
 """A container's command: httpd returns when it listens; then `up` is written."""
+KEPT = ("*/lock", "*/last_reserved_ip.*", "*/cnid.sock.lock", "*/")
+"""Files that stay by design; the last are the runtimes' directories."""
+_numbers = itertools.count()
 
 
 class Joined(Namespace):
@@ -42,16 +52,25 @@ class Joined(Namespace):
 
 
 class Machine:
-    """Runs a runtime's commands, as root of a machine whose network is that of `host`.
+    """Runs a runtime's commands, as root of a machine whose network is that of `network`.
 
     `/opt/cni/bin` is `plugins`, the directories of `PRIVATE` are its own. cgroup: the name of the
-    one to put containers in.
+    one to put containers in. network: that of `host` if not given. warm: a cnid serves it.
     """
 
-    def __init__(self, host: Host, directory: Path, plugins: Path) -> None:
+    def __init__(
+        self,
+        host: Host,
+        directory: Path,
+        plugins: Path,
+        *,
+        network: Namespace | None = None,
+        warm: bool = False,
+    ) -> None:
         self.host = host
+        self.network = network or host
         self.directory = directory
-        self.cgroup = f"pycni-test-{os.getpid()}"
+        self.cgroup = f"pycni-test-{os.getpid()}-{next(_numbers)}"
         self._claim_cgroups()
         for one in PRIVATE:
             one.mkdir(parents=True, exist_ok=True)  # to mount on; kept, as in tests/conftest.py
@@ -65,6 +84,8 @@ class Machine:
         assert self._init.stdout.readline() == "ready\n"
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         self._pid = children.read_text().strip()
+        self._daemons: list[subprocess.Popen[str]] = []
+        self.cnid = self.serve("/opt/cni/bin/cnid") if warm else None
 
     def path(self, path: str) -> Path:
         """The machine's file of this name, as seen from here."""
@@ -80,7 +101,25 @@ class Machine:
         environ = {"PATH": os.environ["PATH"], "HOME": "/run", "TMPDIR": "/run"}
         environ.update(how.pop("environ", {}))
         how.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(enter + list(argv), env=environ, cwd="/", text=True, **how)
+        return self.network.popen(*enter, *argv, env=environ, cwd="/", **how)
+
+    def serve(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a daemon, which says by sd_notify(3) when it is ready; its log is in /run."""
+        name = f"pycni-{next(_numbers)}"
+        with self.network.run(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+            notices.bind(f"\0{name}")  # in the network namespace, which is the daemon's as well
+            notices.settimeout(SECONDS)
+            log = self.path(f"/run/{Path(argv[0]).name}.log")
+            with log.open("w") as file:
+                environ = {"NOTIFY_SOCKET": f"@{name}"}
+                process = self.start(*argv, stdout=file, stderr=file, environ=environ)
+            self._daemons.append(process)
+            try:
+                while b"READY=1" not in notices.recv(4096):
+                    pass
+            except TimeoutError:
+                raise AssertionError(log.read_text()) from None
+        return process
 
     def attempt(self, *argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever it is."""
@@ -99,16 +138,51 @@ class Machine:
         assert done.returncode == 0, f"{argv} gave {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End a daemon; AssertionError if that is not in peace."""
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        os.kill(int(children), signal.SIGTERM)  # nsenter's child, whose status it hands on
+        status = process.wait(SECONDS)
+        assert status == 0, f"{process.args!r} gave {status}"
+
     def left(self) -> list[str]:
-        """Namespaces of containers, and files of the suite but those that stay by design."""
-        found = leaks.of_directories(map(self.path, ("/run/cni", "/var/lib/cni")))
-        kept = ("*/lock", "*/last_reserved_ip.*", "*/")  # the last: the runtime's directories
-        left = sorted(one for one in found if not any(fnmatchcase(one, name) for name in kept))
-        return left + [f"namespace {name}" for name in self.namespaces()]
+        """What nobody needs any more but what stays by design: calls that a cnid turned away,
+        containers' namespaces, the suite's files, processes.
+        """
+        found: list[str] = []
+        if self.cnid is not None:
+            said = json.loads(self.run("/opt/cni/bin/cnid", "status", "--json"))
+            if said["refused"] or said["lost"] or not said["calls"]:
+                found.append(f"cnid: {said}")
+            self.end(self.cnid)
+        files = leaks.of_directories(map(self.path, ("/run/cni", "/var/lib/cni")))
+        found += sorted(one for one in files if not any(fnmatchcase(one, name) for name in KEPT))
+        found += [f"namespace {name}" for name in self.namespaces()]
+        return found + self._processes()
+
+    def _processes(self) -> list[str]:
+        """Those that do not end by themselves, as what waits for a container's end does."""
+        found: list[str] = []
+        ours = os.readlink(f"/proc/{self._pid}/ns/pid")
+        deadline = time.monotonic() + END_SECONDS
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if process.name == self._pid or os.readlink(process / "ns" / "pid") != ours:
+                    continue
+                name = (process / "comm").read_text().strip()
+                fd = os.pidfd_open(int(process.name))
+            except OSError:  # it has just ended
+                continue
+            if not select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]:
+                found.append(f"process {name}")
+            os.close(fd)
+        return found
 
     def close(self) -> None:
         """End it with everything in it."""
         self._init.communicate(timeout=SECONDS)
+        for process in self._daemons:
+            process.wait(SECONDS)
         for hierarchy in self._hierarchies():
             made = hierarchy / self.cgroup
             for path, _folders, _files in os.walk(made, topdown=False):
@@ -163,11 +237,11 @@ class Signal:
             os.close(reader)
 
 
-def fetch(ns: Namespace, address: str, port: int) -> str:
+def fetch(ns: Namespace, address: str, port: int, seconds: float = 3) -> str:
     """What a web server answers to a client in `ns`. Raises OSError."""
 
     def ask() -> str:
-        client = http.client.HTTPConnection(address, port, timeout=3)
+        client = http.client.HTTPConnection(address, port, timeout=seconds)
         try:
             client.request("GET", "/")
             return client.getresponse().read().decode()
@@ -175,3 +249,14 @@ def fetch(ns: Namespace, address: str, port: int) -> str:
             client.close()
 
     return ns.run(ask)
+
+
+def is_silent(ns: Namespace, address: str, port: int) -> bool:
+    """Whether no web server answers a client in `ns`. podman's conmon keeps a published port
+    reserved by listening on it, and says nothing.
+    """
+    try:
+        fetch(ns, address, port, seconds=0.3)
+    except OSError:
+        return True
+    return False
