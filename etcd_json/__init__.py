@@ -1,6 +1,11 @@
 """A client of etcd v3 by its JSON gateway, from sockets, `json` and `ssl`; nothing else.
 
 Why by hand: see README.md. Knows nothing of CNI, nor of what the keys mean.
+
+From above: `client` is what callers have, `watch` its changes as they happen; `values` are what
+they give and get, `errors` what is raised. `session` asks one endpoint after the other, with what a
+`refusal` means. Below it are `document`, the gateway's JSON; `http`; and `stream`, bytes to an
+`endpoint`, over `tls` where its URL says so.
 """
 
 from __future__ import annotations
