@@ -176,6 +176,7 @@ PLUGINS: dict[str, Keys] = {
         "dataDir": STRING,
     },
     "vlan": {**_LOWER, "vlanId": INTEGER},
+    "vrf": {"vrfname": STRING, "table": INTEGER},
     "vxlan": {
         **_MASQUERADE,
         "vni": INTEGER,
@@ -232,7 +233,7 @@ IPAM: dict[str, Keys] = {
 RANGES = frozenset({"etcd-ipam", "host-local"})
 """IPAM plugins that give out addresses of ranges, by the same keys."""
 
-CHAINED = frozenset({"bandwidth", "firewall", "portmap", "sbr", "tuning"})
+CHAINED = frozenset({"bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"})
 """Plugins that work on what one before them in the list has made, and allocate no addresses."""
 
 NEEDS_CAPABILITY = {"bandwidth": "bandwidth", "portmap": "portMappings"}

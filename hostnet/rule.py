@@ -23,6 +23,7 @@ FRA_DST = 1
 FRA_SRC = 2
 FRA_PRIORITY = 6
 FRA_TABLE = 15
+FRA_L3MDEV = 19
 FR_ACT_TO_TBL = 1
 
 _HEADER = struct.Struct("=BBBBBxxBI")  # family, lengths of both, tos, table, action, flags
@@ -31,10 +32,11 @@ _HEADER = struct.Struct("=BBBBBxxBI")  # family, lengths of both, tos, table, ac
 class Rule:
     """A rule as the kernel described it. priority: rules with a lower one are asked first.
 
-    table: where it has packets looked up, 0 for a rule that does something else.
+    table: where it has packets looked up, 0 for a rule that does something else. by_vrf: that it
+    has them looked up in the table of the VRF they are of.
     """
 
-    __slots__ = ("_payload", "_source", "_source_len", "family", "priority", "table")
+    __slots__ = ("_payload", "_source", "_source_len", "by_vrf", "family", "priority", "table")
 
     def __init__(self, payload: bytes) -> None:
         """From the payload of an RTM_NEWRULE message."""
@@ -48,6 +50,7 @@ class Rule:
         self.priority = to_u32(attrs.get(FRA_PRIORITY, bytes(4)))
         table = to_u32(attrs[FRA_TABLE]) if FRA_TABLE in attrs else table
         self.table = table if action == FR_ACT_TO_TBL else 0
+        self.by_vrf = attrs.get(FRA_L3MDEV) == b"\1"
 
     def __repr__(self) -> str:
         return f"<Rule {self.priority} from {self.source or 'all'} table {self.table}>"
@@ -77,9 +80,16 @@ def add(nl: Netlink, source: ipaddress.IPv4Address | ipaddress.IPv6Address, tabl
     nl.request(RTM_NEWRULE, payload, NLM_F_CREATE | NLM_F_EXCL, what)
 
 
-def restore(nl: Netlink, rule: Rule) -> None:
-    """Add a rule again, exactly as it was. Raises NetlinkError."""
-    nl.request(RTM_NEWRULE, rule._payload, NLM_F_CREATE, f"add {rule} again")
+def restore(nl: Netlink, rule: Rule, *, exists_ok: bool = False) -> None:
+    """Add a rule again, exactly as it was.
+
+    Raises NetlinkError, EEXIST where it is there and `exists_ok` is not set.
+    """
+    try:
+        nl.request(RTM_NEWRULE, rule._payload, NLM_F_CREATE | NLM_F_EXCL, f"add {rule} again")
+    except NetlinkError as error:
+        if not exists_ok or error.errno != errno.EEXIST:
+            raise
 
 
 def delete(nl: Netlink, rule: Rule, *, missing_ok: bool = False) -> bool:

@@ -122,6 +122,12 @@ def _vlan() -> Plugin:
     return PLUGIN
 
 
+def _vrf() -> Plugin:
+    from cni_vrf.main import PLUGIN
+
+    return PLUGIN
+
+
 def _vxlan() -> Plugin:
     from cni_vxlan.main import PLUGIN
 
@@ -153,5 +159,6 @@ PLUGINS: Mapping[str, Callable[[], Plugin]] = {
     "tap": _tap,
     "tuning": _tuning,
     "vlan": _vlan,
+    "vrf": _vrf,
     "vxlan": _vxlan,
 }

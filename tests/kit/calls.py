@@ -36,6 +36,7 @@ MODULES = {
     "tap": "cni_tap.main",
     "tuning": "cni_tuning.main",
     "vlan": "cni_vlan.main",
+    "vrf": "cni_vrf.main",
     "vxlan": "cni_vxlan.main",
 }
 

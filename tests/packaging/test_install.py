@@ -29,6 +29,7 @@ ENTRIES = {
     "tap",
     "tuning",
     "vlan",
+    "vrf",
     "vxlan",
 }
 UNITS = ["cni-dhcp.service", "cni-dhcp.socket", "cnid.service", "cnid.socket"]

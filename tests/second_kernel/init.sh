@@ -12,7 +12,7 @@ done
 mkdir -p "$tree" && mount --bind /mnt "$tree"
 mkdir -p /run/modules/lib # modprobe looks below lib/modules, and Debian has them elsewhere
 ln -s /usr/lib/uml/modules /run/modules/lib/modules
-for module in ipv6 veth bridge 8021q ipvlan macvlan dummy tun nf_tables; do
+for module in ipv6 veth bridge 8021q ipvlan macvlan dummy tun vrf nf_tables; do
     modprobe -d /run/modules $module
 done
 ip link set lo up
