@@ -137,7 +137,9 @@ class Qdisc:
 
     @property
     def limit(self) -> int:
-        """How many bytes may wait in a tbf."""
+        """How many bytes may wait in a tbf or a bfifo."""
+        if self.kind == "bfifo":
+            return to_u32(self._options)
         parms = self._parsed().get(TCA_TBF_PARMS, b"")
         return to_u32(parms[2 * _RATE.size :]) if parms and self.kind == "tbf" else 0
 

@@ -254,6 +254,7 @@ MUTATIONS = [
     ("tc qdisc delete dev port0 ingress", f"comes in at port0 is not redirected to {DEVICE}"),
     ("tc filter delete dev port0 ingress", f"comes in at port0 is not redirected to {DEVICE}"),
     (f"ip link set {DEVICE} down", f"host interface {DEVICE} is down"),
+    (f"ip link set {DEVICE} mtu 1400", f"{DEVICE} has the MTU 1400, expected 1500"),
     (f"ip link delete {DEVICE}", f"host interface {DEVICE} does not exist"),
     ("ip link set port0 name port9", "no interface of the host that is the veth peer of eth0"),
 ]
@@ -287,6 +288,8 @@ CLASS_MUTATIONS = [
         "class change dev port0 classid 1:30 htb rate 20mbit burst 90000",
         "class 1:30 of interface port0 has a burst of 720000 bits, expected 800000",
     ),
+    ("qdisc delete dev port0 parent 1:30", "port0 lets 0 bytes wait, expected 162500"),
+    ("qdisc replace dev port0 parent 1:30 bfifo limit 999", "lets 999 bytes wait, expected 162500"),
     ("class change dev port0 classid 1:1 htb rate 1mbit", "lacks the class 1:1 of what is not"),
     ("filter delete dev port0 parent 1: prio 16", "has 1 of the 3 filters for subnets, and 0 oth"),
     (
@@ -301,7 +304,7 @@ def test_check_looks_at_classes_and_filters(command: str, words: str, limited: L
     asked = limited.config(**{key: UNSHAPED[key] for key in UNSHAPED if "egress" not in key})
     limited.add(asked)
     limited.check(asked)
-    if "replace" in command:
+    if "replace dev port0 root" in command:
         limited.host.command("tc", "qdisc", "delete", "dev", "port0", "root")
     if "default 1" in command:  # which cannot be changed on one that is there
         limited.host.command("tc", "qdisc", "delete", "dev", "port0", "root")
@@ -435,7 +438,7 @@ def test_two_interfaces_of_one_container(
     limited.delete(one)
     limited.delete(one)
     second.check(two)
-    limited.add({**one, "prevResult": limited.result()})
+    one["prevResult"] = limited.add({**one, "prevResult": limited.result()})
     second.delete(two)
     limited.check(one)
     limited.delete(one)

@@ -157,6 +157,9 @@ def test_htb_with_classes_filters_and_a_queue(nl: Tapped, veth: Link, host: Host
     found = tc.qdisc(nl, veth.index)
     assert found
     assert (found.kind, found.default, found.rate, found.limit) == ("htb", 0x30, 0, 0)
+    queue = tc.qdisc(nl, veth.index, tc.handle(1, 0x30))
+    assert queue
+    assert (queue.kind, queue.limit, queue.parent) == ("bfifo", 200_000, tc.handle(1, 0x30))
     classes = {tc.shown(one.handle): (one.rate, one.buffer) for one in tc.classes(nl, veth.index)}
     assert classes == {
         "1:30": (RATE, tc.ticks(RATE, BURST)),

@@ -229,6 +229,10 @@ def test_source_hints(sourced: Sourced) -> None:
     ns.command("ip", "route", "add", "10.5.0.0/16", "via", "10.1.0.5")
     with pytest.raises(PluginError, match=r"main table has a route to 10\.5\.0\.0/16 out of net1"):
         sourced.check(asked)
+    ns.command("ip", "route", "delete", "10.5.0.0/16")
+    ns.command("ip", "-6", "route", "delete", "fd00:1::/64", "dev", "net1")
+    with pytest.raises(PluginError, match="lacks the route to fd00:1::/64 with the source fd00:1"):
+        sourced.check(asked)
     sourced.delete(asked)
 
 

@@ -6,6 +6,7 @@ from cni.errors import CHECK_FAILED, CniError
 from cni_bandwidth import device, names, shape
 from cni_bandwidth.attach import require_port
 from hostnet.netlink import Netlink
+from wiring import compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ def check(call: Call, config: Config, result: Result) -> None:
             port = require_port(nl, call, result)
         except CniError as error:
             raise CniError(CHECK_FAILED, error.msg) from error
-        found = list(_problems(nl, call, config, port))
+        found = list(_problems(nl, call, config, result, port))
     if found:
         raise CniError(CHECK_FAILED, "; ".join(found))
 
 
-def _problems(nl: Netlink, call: Call, config: Config, port: Link) -> Iterator[str]:
+def _problems(nl: Netlink, call: Call, config: Config, result: Result, port: Link) -> Iterator[str]:
     if config.ingress is not None:
         wanted = shape.shape(config.ingress, config, port.mtu, ingress=True)
         yield from shape.problems(nl, port.index, port.name, wanted)
@@ -41,6 +42,9 @@ def _problems(nl: Netlink, call: Call, config: Config, port: Link) -> Iterator[s
         return
     if not made.up:
         yield f"host interface {made.name} is down"
+    reported = compare.reported(result, made.name, inside=False)
+    yield from compare.mac_problem(made, reported)
+    yield from compare.mtu_problem(made, reported, port.mtu)
     wanted = shape.shape(config.egress, config, made.mtu, ingress=False)
     yield from shape.problems(nl, made.index, made.name, wanted)
     if made.index not in device.leads_to(nl, port):

@@ -152,6 +152,10 @@ def _htb_problems(
         yield f"interface {name} lacks the class {tc.shown(_SHAPED)} of what is limited"
     elif wanted.filters:
         yield from _rate_problems(shaped, wanted, f"class {tc.shown(_SHAPED)} of interface {name}")
+        queue = tc.qdisc(nl, index, _SHAPED)
+        limit = queue.limit if queue is not None else 0
+        if limit != wanted.limit:
+            yield f"interface {name} lets {limit} bytes wait, expected {wanted.limit}"
     elif shaped.rate != wanted.rate:
         yield f"interface {name} has the rate {shaped.rate * 8} bit/s, expected {wanted.rate * 8}"
     if wanted.filters and (unshaped is None or unshaped.rate != _UNLIMITED):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cni_sbr.config import Config
     from hostnet.netlink import Netlink
 
+_FAMILIES = (route.AF_INET, route.AF_INET6)
 _RTPROT_RA = 9  # linux/rtnetlink.h: routers announce again what was moved
 
 
@@ -49,16 +50,22 @@ def _problems(
     if not config.table:
         moved = [one for one in result.routes if one.table in tables]
         yield from compare.route_problems(plan.installed(result.ips, moved), nl)
-        yield from _main_problems(nl, config, found.index, call.ifname)
+        yield from _main_problems(nl, config, ips, found.index, call.ifname)
 
 
-def _main_problems(nl: Netlink, config: Config, index: int, ifname: str) -> Iterator[str]:
+def _main_problems(
+    nl: Netlink, config: Config, ips: tuple[IPConfig, ...], index: int, ifname: str
+) -> Iterator[str]:
     """Routes of the interface in the main table, which lead there whatever the source."""
-    for family in (route.AF_INET, route.AF_INET6):
-        present = route.dump(nl, family, oif=index)
-        for way in ways_of(present, index, {route.RT_TABLE_MAIN}):
-            found = way.route
-            if layout.stays(found.destination) or found.protocol == _RTPROT_RA:
-                continue
-            if way.gateway is not None or not config.source_hints:
-                yield f"the main table has a route to {found.destination} out of {ifname}"
+    present = [one for family in _FAMILIES for one in route.dump(nl, family, oif=index)]
+    ways = ways_of(present, index, {route.RT_TABLE_MAIN})
+    for way in ways:
+        found = way.route
+        if layout.stays(found.destination) or found.protocol == _RTPROT_RA:
+            continue
+        if way.gateway is not None or not config.source_hints:
+            yield f"the main table has a route to {found.destination} out of {ifname}"
+    hints = {one.address.network: one.address.ip for one in reversed(ips)}  # the first counts
+    for subnet, source in hints.items() if config.source_hints else ():
+        if not any(way.route.destination == subnet and way.route.source == source for way in ways):
+            yield f"the main table lacks the route to {subnet} with the source {source}"
