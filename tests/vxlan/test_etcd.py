@@ -19,7 +19,8 @@ from cni.errors import (
 )
 from cni_vxlan import identity, watchstate
 from cni_vxlan.etcd_layout import SharedConfig
-from cni_vxlan.registry import Origin, Registry
+from cni_vxlan.origin import Origin
+from cni_vxlan.registry import Registry
 from etcd_json import Etcd
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.etcd import EtcdServer, User

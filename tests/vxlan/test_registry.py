@@ -13,7 +13,8 @@ from cni.errors import INVALID_CONFIG, NO_ADDRESS, TRY_AGAIN_LATER, CniError
 from cni.record import replace
 from cni_vxlan import registry as module
 from cni_vxlan.etcd_layout import Node, SharedConfig
-from cni_vxlan.registry import Origin, Registry, this_host
+from cni_vxlan.origin import Origin, this_host
+from cni_vxlan.registry import Registry
 from etcd_json import Etcd, absent, put
 from tests.kit.etcd import EtcdServer
 

@@ -37,6 +37,7 @@ What etcd has of it:
 
     etcd_layout     the keys and their values
     subnets         which subnets a new node takes
+    origin          who has given a sign of life: which machine, which boot
     registry        the reads and transactions
 
 The watcher, a process of its own (`cnid overlay`):

@@ -11,8 +11,6 @@ with what it holds is a `CniError`.
 
 from __future__ import annotations
 
-import os
-
 from cni import jsontext
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER, CniError
 from cni.jsonvalue import shown
@@ -20,6 +18,7 @@ from cni.names import name_problem
 from cni.record import record, replace
 from cni_vxlan import peers
 from cni_vxlan.etcd_layout import Keys, Node, parse_node, parse_value, shared_config
+from cni_vxlan.origin import this_host
 from cni_vxlan.subnets import choose, count_all, count_held, exhausted
 from etcd_json import absent, delete, get, put, unchanged
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from cni.ip import Address, Network
     from cni_vxlan.etcd_layout import SharedConfig
+    from cni_vxlan.origin import Origin
     from cni_vxlan.overlay import Overlay
     from etcd_json import Etcd, Event, KeyValue, Op
 
@@ -51,14 +51,6 @@ class Holding:
     problem: str
     is_ours: bool = True
     address: str = ""
-
-
-@record
-class Origin:
-    """Who gives a sign of life. machine: what stays over a reboot. boot: one host at one time."""
-
-    machine: str
-    boot: str
 
 
 class Registry:
@@ -366,25 +358,6 @@ def family_of(etcd: Etcd, prefix: str) -> int:
     key = Keys(prefix).config
     stored = etcd.get(key)
     return 6 if stored is not None and _text(stored, "underlay") == "IPv6" else 4
-
-
-def this_host() -> Origin:
-    """This host: the machine by a hash of its id, which is nobody's business (machine-id(5))."""
-    from _blake2 import blake2s
-
-    boot = _line("/proc/sys/kernel/random/boot_id")
-    machine = _line("/etc/machine-id") or boot
-    digest = blake2s(machine.encode(), digest_size=8, person=b"pycni vx").hexdigest()
-    return Origin(digest, f"{boot}/{os.stat('/proc/thread-self/ns/net').st_ino}")
-
-
-def _line(path: str) -> str:
-    """The first line of a file; empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readline().strip()
-    except OSError:
-        return ""
 
 
 def _text(stored: KeyValue, key: str) -> str:
