@@ -12,7 +12,7 @@ import sys
 from cni.errors import CniError
 from cni.execute import find
 from cni.jsonvalue import JsonObject, parse_object
-from cni_vxlan import ipam_call, overlay
+from cni_vxlan import ipam_call, overlay, peers
 from cnitool import known
 from cnitool.addresses import check_ranges
 from cnitool.schema import ANY, STRING, Finding, check
@@ -155,10 +155,10 @@ def _overlay(plugin: JsonObject) -> Iterator[Finding]:
 
 def _gets_its_ranges(plugin: JsonObject) -> bool:
     """Whether the IPAM plugin's ranges are filled in: a host's subnets of a routed overlay."""
-    peers = plugin.get("peers")
-    engine = peers.get("type") if isinstance(peers, dict) else None
-    default = "l2" if engine in ("multicast", "evpn") else "l3"
-    return plugin.get("type") == "vxlan" and (plugin.get("mode") or default) != "l2"
+    section = plugin.get("peers")
+    engine = str(section.get("type", "")) if isinstance(section, dict) else ""
+    mode = plugin.get("mode") or peers.default_mode(engine)
+    return plugin.get("type") == "vxlan" and mode != "l2"
 
 
 def _capability(plugin: JsonObject, kind: str) -> Iterator[Finding]:

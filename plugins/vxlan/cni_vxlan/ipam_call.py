@@ -11,6 +11,7 @@ from cni import jsontext
 from cni.errors import CniError
 from cni.jsonvalue import JsonObject
 from cni.record import replace
+from cni_vxlan.peers import default_mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def lenient(call: Call) -> Call:
     """The call of a DEL or GC, under whatever the config has become."""
     try:
         engine = call.config.object("peers").string("type") or "static"
-        mode = call.config.string("mode")
-        if mode == "l3" or (not mode and engine not in ("multicast", "evpn")):
+        if (call.config.string("mode") or default_mode(engine)) == "l3":
             return with_subnets(call)
         return with_connection(call)
     except CniError:

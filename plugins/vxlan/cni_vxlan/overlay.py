@@ -77,7 +77,7 @@ def read(config: JsonObject, network: str) -> Overlay:
 
 def _mode(config: JsonObject, engine: str) -> str:
     modes = peers.MODES[engine]
-    mode = config.choice("mode", ("l3", "l2"), modes[0])
+    mode = config.choice("mode", ("l3", "l2"), peers.default_mode(engine))
     if mode not in modes:
         able = [f'"{name}"' for name, its in peers.MODES.items() if mode in its]
         raise config.wrong(

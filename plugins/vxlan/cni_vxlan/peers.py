@@ -113,6 +113,11 @@ def read_engine(config: JsonObject) -> str:
     return config.object("peers").choice("type", tuple(MODES), "static")
 
 
+def default_mode(engine: str) -> str:
+    """The mode where the config names none; "l3" also for an engine that there is not."""
+    return MODES.get(engine, ("l3",))[0]
+
+
 def subnet(place: str, text: str) -> Network:
     """A subnet without host bits. Raises CniError(INVALID_CONFIG)."""
     # A list may have thousands: what is plainly right takes a fifth of the time this way.
