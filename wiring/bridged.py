@@ -30,9 +30,10 @@ class Bridged:
     a layer-2 network. dns: of the config, which goes before the IPAM plugin's; None where not set.
 
     What no config of `bridge` says: bridge_mac: of a bridge that is created, empty for a random
-    one. inside: networks within which `ip_masq` masquerades nothing, besides a container's own
-    subnet; those count that contain its address. routes: what every container gets besides the
-    IPAM plugin's; without a gateway they get the family's.
+    one. bridge_alias: of such a bridge, empty for none. inside: networks within which `ip_masq`
+    masquerades nothing, besides a container's own subnet; those count that contain its address.
+    routes: what every container gets besides the IPAM plugin's; without a gateway they get the
+    family's.
     """
 
     bridge: str
@@ -55,6 +56,7 @@ class Bridged:
     ipam: str = ""
     dns: DNS | None = None
     bridge_mac: str = ""
+    bridge_alias: str = ""
     inside: tuple[Network, ...] = ()
     routes: tuple[Route, ...] = ()
 

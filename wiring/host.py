@@ -76,7 +76,7 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
     """The new bridge, down; None where another suite, which does not know our lock, was faster."""
     filtering = True if config.vlan_filtering else None
     try:
-        return bridge.create(
+        made = bridge.create(
             nl,
             config.bridge,
             mac=config.bridge_mac,
@@ -93,6 +93,14 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
                 "which this one lacks",
             ) from error
         raise
+    if config.bridge_alias:
+        try:
+            # At once: who is killed from now on leaves a bridge that is known for what it is.
+            link.change(nl, made.index, alias=config.bridge_alias)
+        except BaseException:
+            link.delete(nl, made.index, missing_ok=True)
+            raise
+    return made
 
 
 def _settle(nl: Netlink, created: Link) -> None:

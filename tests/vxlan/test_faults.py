@@ -87,7 +87,11 @@ def test_del_again_is_clean(
 def test_killed_anywhere_then_del(
     engine: str, verb: str, runtime: Runtime, underlay: Host, container: Namespace
 ) -> None:
-    """What the network shares, the next ADD makes complete; the container's own is gone."""
+    """What the network shares, the next ADD makes complete; the container's own is gone.
+
+    So is a segment, but for a link that was made and did not get its mark, the next message. Such a
+    bridge stays, such a device is replaced.
+    """
     config = a_config(engine, underlay)
 
     def act() -> None:
@@ -100,6 +104,7 @@ def test_killed_anywhere_then_del(
         os._exit(9)
 
     end = at = -1
+    unmarked: list[str] = []
     for at in range(1, 500):
         if verb == "delete":
             runtime.add(config, netns=container)
@@ -109,11 +114,18 @@ def test_killed_anywhere_then_del(
             os._exit(0)
         end = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         runtime.delete(config, netns=container)
-        assert not [name for name in underlay.links() if name.startswith("veth")]
+        left = set(underlay.links()) - BARE
+        if engine == "evpn" and left:
+            assert left in ({"vxbr42"}, {"vxlan42"})
+            unmarked.append(left.pop())
+            if unmarked[-1] == "vxbr42":
+                underlay.command("ip", "link", "delete", "vxbr42")
+        assert left <= {"vxbr42", "vxlan42"}
         if end == 0:
             break
     assert end == 0
     assert at > 10
+    assert unmarked.count("vxbr42") <= 1
     result = runtime.add(config, netns=container)
     runtime.check(config, result, netns=container)
     runtime.delete(config, netns=container)

@@ -17,6 +17,7 @@ from cni.errors import (
     NOT_AVAILABLE,
     TRY_AGAIN_LATER,
 )
+from cni_vxlan import identity
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -310,6 +311,23 @@ def test_a_device_of_somebody_else(
         runtime.gc(config, [])
     assert "vxlan42" in underlay.links()
     underlay.command("ip", "link", "delete", "vxlan42")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_device_that_an_add_did_not_finish(
+    engine: str, runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """Killed before its mark was there, it is known by its MAC, and replaced."""
+    mac = identity.vtep_mac("192.0.2.1", 42, 4)
+    device = f"link add vxlan42 address {mac} type vxlan id 42 dstport 4789 local 192.0.2.1"
+    underlay.command("ip", *device.split(), "dev", "eth0")
+    config = a_config(engine, underlay)
+    runtime.status(config)
+    result = runtime.add(config, netns=container)
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    if engine == "l3":
+        remove_overlay(underlay)
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -122,10 +122,18 @@ def test_the_bridges_mac(calls: Caller, host: Host) -> None:
     detach.delete(calls("DEL"), "fake")
 
 
-def test_the_mac_of_a_bridge_that_is_there_stays(calls: Caller, host: Host) -> None:
+def test_the_bridges_alias(calls: Caller, host: Host) -> None:
+    attach.add(calls("ADD"), replace(CONFIG, bridge_alias="of my own"))
+    assert host.links()["cni0"]["ifalias"] == "of my own"
+    detach.delete(calls("DEL"), "fake")
+
+
+def test_mac_and_alias_of_a_bridge_that_is_there_stay(calls: Caller, host: Host) -> None:
     host.command("ip", "link", "add", "cni0", "address", "02:00:00:00:00:07", "type", "bridge")
-    attach.add(calls("ADD"), replace(CONFIG, bridge_mac="02:42:0a:f4:01:01"))
-    assert host.links()["cni0"]["address"] == "02:00:00:00:00:07"
+    given = replace(CONFIG, bridge_mac="02:42:0a:f4:01:01", bridge_alias="of my own")
+    attach.add(calls("ADD"), given)
+    found = host.links()["cni0"]
+    assert (found["address"], found.get("ifalias")) == ("02:00:00:00:00:07", None)
     detach.delete(calls("DEL"), "fake")
 
 

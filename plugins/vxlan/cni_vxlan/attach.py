@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cni.record import replace
 from cni.result import Interface
-from cni_vxlan import complete, detach, evpn, former, identity, overlay_bridge, provision
+from cni_vxlan import complete, detach, evpn, former, overlay_bridge, provision
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -78,12 +78,9 @@ def _look_again(
     nl: Netlink, config: Config, completed: Completed, before: Provisioned, undo: Undo
 ) -> Provisioned:
     """A segment as it is now that the container is on its bridge, made anew if it had gone."""
-    network, overlay = config.overlay.network, config.overlay
+    overlay = config.overlay
     with NamespaceLock():
         bridge = link.get(nl, overlay.bridge)
-        if bridge.index != before.bridge.index and not bridge.alias:
-            # The network's own bridge had gone too, and attaching has made it anew.
-            link.change(nl, bridge.index, alias=identity.alias(network))
         made = link.find(nl, overlay.device)
     if made is not None and made.index == before.device.index and made.master == bridge.index:
         return before

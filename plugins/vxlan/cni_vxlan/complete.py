@@ -41,7 +41,13 @@ def for_overlay(call: Call, config: Config, mtu: int, subnets: tuple[Network, ..
     Raises CniError(INVALID_CONFIG) where the gateway of a segment cannot be read.
     """
     pools = config.overlay.pools
-    bridged = replace(config.bridged, mtu=mtu, inside=pools, routes=tuple(map(Route, pools)))
+    bridged = replace(
+        config.bridged,
+        mtu=mtu,
+        bridge_alias=identity.alias(call.network),
+        inside=pools,
+        routes=tuple(map(Route, pools)),
+    )
     if config.overlay.mode == "l3":
         return Completed(ipam_call.with_subnets(call, subnets), bridged, subnets)
     derived = ipam_call.with_connection(call)
@@ -55,6 +61,7 @@ def for_flannel(nl: Netlink, call: Call, config: Config, flannel: Flannel) -> Co
     bridged = replace(
         config.bridged,
         mtu=mtu,
+        bridge_alias=identity.alias(call.network),
         inside=env.networks,
         routes=tuple(map(Route, env.networks)),
         ip_masq=config.bridged.ip_masq if config.says_masquerade else not env.masquerades,

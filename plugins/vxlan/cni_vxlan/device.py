@@ -14,6 +14,7 @@ from ipaddress import ip_interface
 from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
 from cni_vxlan import guard, identity, port_holder
+from cni_vxlan.peers import Etcd
 from hostnet import address, link, offload, sysctl, vxlan
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import NetlinkError
@@ -71,10 +72,11 @@ class Found:
 def find(nl: Netlink, overlay: Overlay) -> Found | None:
     """The overlay's device; None where the name is free.
 
+    It is free, too, where an ADD was killed before its device had a mark: `ensure` replaces that.
     Raises CniError(IN_THE_WAY) for a device of this name that is not this network's.
     """
     found = link.find(nl, overlay.device)
-    if found is None:
+    if found is None or _is_half_made(overlay, found):
         return None
     mark = identity.read_alias(found.alias)
     if found.kind != "vxlan" or mark is None:
@@ -93,13 +95,26 @@ def find(nl: Netlink, overlay: Overlay) -> Found | None:
     return Found(found, mark.subnets)
 
 
+def _is_half_made(overlay: Overlay, found: Link) -> bool:
+    """Whether it is what this plugin makes, by its MAC, and was never finished."""
+    if found.kind != "vxlan" or found.alias or found.up or found.master:
+        return False
+    settings = vxlan.Vxlan(found)
+    etcd = overlay.peers if isinstance(overlay.peers, Etcd) else None
+    node = etcd.settings.node if etcd is not None else str(settings.local)
+    return found.mac == identity.vtep_mac(node, overlay.vni, settings.version)
+
+
 def find_unlocked(nl: Netlink, overlay: Overlay) -> Found | None:
     """As `find`, for who has not got the lock: a device in the making has no mark for a moment."""
     try:
-        return find(nl, overlay)
+        found = find(nl, overlay)
+        if found is not None or link.find(nl, overlay.device) is None:
+            return found
     except CniError:
-        with NamespaceLock():
-            return find(nl, overlay)
+        pass
+    with NamespaceLock():
+        return find(nl, overlay)
 
 
 def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
@@ -109,6 +124,7 @@ def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
     """
     if found is not None:
         return adjust(nl, wanted, found)
+    _remove_half_made(nl, wanted)
     made = undo.step(lambda: _create(nl, wanted), lambda made: _remove_unused(nl, wanted, made))
     _quiet(made.name, bridged=wanted.overlay.mode == "l2")
     for one in wanted.addresses:
@@ -294,7 +310,8 @@ def _create(nl: Netlink, wanted: Wanted) -> Link:
 
 
 def _remove_half_made(nl: Netlink, wanted: Wanted) -> None:
-    """After an answer that did not come: under the lock, what has the name now is what was made."""
+    """What has the name and is nobody's: under the lock, it is what was made by an ADD that was
+    killed, or by this one, which had no answer."""
     found = link.find(nl, wanted.overlay.device)
     if found is not None and found.kind == "vxlan" and found.alias in ("", wanted.alias):
         link.delete(nl, found.index, missing_ok=True)

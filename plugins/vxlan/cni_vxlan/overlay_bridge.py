@@ -40,20 +40,21 @@ def find(nl: Netlink, network: str, name: str) -> Link | None:
 
 
 def ensure(nl: Netlink, network: str, wanted: Bridged, undo: Undo) -> Link:
-    """The bridge, made and marked where it is missing. Raises CniError(IN_THE_WAY)."""
+    """The bridge, made where it is missing; with its mark, if `wanted` has that.
+
+    Raises CniError(IN_THE_WAY).
+    """
     found = find(nl, network, wanted.bridge)
     if found is not None:
         return found
     try:
-        made = host.ensure_bridge(nl, wanted, undo)
-        link.change(nl, made.index, alias=identity.alias(network))
+        return host.ensure_bridge(nl, wanted, undo)
     except OSError:
         # After an answer that did not come: under the lock, what has the name is what was made.
         half = link.find(nl, wanted.bridge)
         if half is not None and half.kind == "bridge" and not link.dump(nl, master=half.index):
             link.delete(nl, half.index, missing_ok=True)
         raise
-    return made
 
 
 def join(nl: Netlink, overlay: Overlay, made: Link, bridge: Link) -> None:
