@@ -51,10 +51,11 @@ The watcher, a process of its own (`cnid overlay`):
     backoff         how long to wait before another try
     watchstate      what the watcher says of itself, for STATUS and `cnitool overlay`
 
-An ADD: `config.read`; `engines.plan`, which enters the host in etcd (`registry.join`) where it has
-no device yet; under the lock `provision` makes the bridge, the device and its guard, sets it up and
-programmes the peers (`reconcile`); `complete` fills in subnets and MTU; from there on it is
-`wiring.attach`, as of `bridge`, and then `evpn`. With flannel, `subnet_env` and `wiring` are all.
+An ADD: `config.read`. Then `provision` has `engines.plan` decide, which enters the host in etcd
+(`registry.join`) where it has no device yet; and under the lock, with what is `former` out of the
+way, it makes the bridge, the device and its guard, sets it up and programmes the peers
+(`reconcile`). `complete` fills in subnets and MTU; from there on it is `wiring.attach`, as of
+`bridge`, and then `evpn`. With flannel, all of it is `subnet_env`, the bridge and `wiring`.
 
 The watcher: `Watcher` has a `Keeper` for each overlay. What the kernel announces goes to
 `Keeper.notice`, what the two threads bring to `Keeper.hear`, and then `Keeper.settle` acts. It
