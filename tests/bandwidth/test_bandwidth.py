@@ -58,6 +58,16 @@ def test_add_and_delete(version: str, limited: Limited) -> None:
     limited.delete(asked)
 
 
+def test_a_previous_result_that_has_the_device_already(limited: Limited) -> None:
+    asked = limited.config(**BOTH)
+    asked["prevResult"] = limited.add(asked)
+    limited.delete(asked)
+    asked["prevResult"] = limited.add(asked)
+    assert [one["name"] for one in asked["prevResult"]["interfaces"]].count(DEVICE) == 1
+    limited.check(asked)
+    limited.delete(asked)
+
+
 @pytest.mark.parametrize("version", versions_since("0.4.0"))
 def test_check_in_every_version_that_has_it(version: str, limited: Limited) -> None:
     asked = limited.config(**BOTH, cniVersion=version, prevResult=limited.result(version))

@@ -41,7 +41,17 @@ def add(call: Call, config: Config, result: Result) -> Result:
         _shape(nl, made, config.egress, config, undo, ingress=False)
         undo.step(lambda: _redirect(nl, port, made), lambda _: device.stop(nl, port))
         told = Interface(made.name, mac=made.mac, mtu=made.mtu)
-        return replace(result, interfaces=(*result.interfaces, told))
+        return replace(result, interfaces=_with(result.interfaces, told))
+
+
+def _with(interfaces: tuple[Interface, ...], told: Interface) -> tuple[Interface, ...]:
+    """The interfaces and one more, in the place of its namesake where there is one.
+
+    Addresses name their interface by its place.
+    """
+    if any(one.name == told.name for one in interfaces):
+        return tuple(told if one.name == told.name else one for one in interfaces)
+    return (*interfaces, told)
 
 
 def require_port(nl: Netlink, call: Call, result: Result) -> Link:
