@@ -547,6 +547,40 @@ def test_a_segment(
     setup.detach()
 
 
+@pytest.mark.parametrize("mode", ["l2", "l3"])
+def test_another_mode_under_containers(
+    mode: str, underlay: Host, runtime: Runtime, container: Namespace
+) -> None:
+    """ADD refuses it. What the containers go by stays."""
+    both = {"l2": l2(underlay, "static"), "l3": l3(underlay)}
+    setup = Setup(underlay, runtime, container, both.pop(mode))
+    with setup.watch() as watching:
+        watching.wait_state("synced")
+        before = setup.tables()
+        write(setup.directory, *both.values())
+        watching.wait_state("failing")
+        assert "stays as it is: take the config back" in watching.state()["error"]
+        assert setup.tables() == before
+        write(setup.directory, setup.config)
+        watching.until(lambda: watching.state()["state"] == "synced")
+        assert setup.tables() == before
+    setup.end()
+
+
+def test_the_underlay_loses_the_family(setup: Setup, etcd: Etcd) -> None:
+    """As for a moment while an address is renewed: the other family's is no stand-in for it."""
+    two = join(etcd, 2)
+    with setup.watch() as watching:
+        watching.until(lambda: setup.tables() == tables_of(two))
+        setup.host.command("ip", "-4", "address", "flush", "dev", "eth0")
+        watching.wait_state("failing")
+        assert "an underlay of IPv4, expected IPv6, and stays" in watching.state()["error"]
+        setup.host.command("ip", "address", "add", f"{FOUR}/24", "dev", "eth0")
+        setup.host.command("ip", "route", "add", "default", "via", "192.0.2.254")
+        watching.until(lambda: watching.state()["state"] == "synced")
+        assert setup.tables() == tables_of(two)
+
+
 def test_a_broken_configuration(setup: Setup) -> None:
     """It is told, and the others are kept."""
     (setup.directory / "00-broken.conflist").write_text("{")

@@ -137,15 +137,15 @@ def can_stay(nl: Netlink, wanted: Wanted, found: Link) -> bool:
 
     Raises CniError(IN_THE_WAY) where that would be under containers.
     """
-    differences = list(_differences(wanted, found))
-    ports = attached(nl, wanted.overlay, found) if differences else []
+    different = differences(wanted, found)
+    ports = attached(nl, wanted.overlay, found) if different else []
     if ports:
         raise CniError(
             IN_THE_WAY,
-            f"device {found.name} {'; '.join(differences)}, and is not made anew under containers "
+            f"device {found.name} {'; '.join(different)}, and is not made anew under containers "
             f"({', '.join(ports[:5])}): take the config back, or remove them first",
         )
-    return not differences
+    return not different
 
 
 def bring_up(nl: Netlink, wanted: Wanted, found: Link) -> None:
@@ -203,7 +203,7 @@ def attached(nl: Netlink, overlay: Overlay, found: Link) -> list[str]:
 def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
     """What `ensure` would change, in words. For CHECK."""
     name = found.name
-    yield from (f"device {name} {one}" for one in _differences(wanted, found))
+    yield from (f"device {name} {one}" for one in differences(wanted, found))
     if not found.up:
         yield f"device {name} is down"
     settings, underlay = vxlan.Vxlan(found), wanted.underlay
@@ -224,8 +224,12 @@ def problems(nl: Netlink, wanted: Wanted, found: Link) -> Iterator[str]:
         yield f"device {name} has its checksum offload on, and txChecksumOffload is false"
 
 
-def _differences(wanted: Wanted, found: Link) -> Iterator[str]:
+def differences(wanted: Wanted, found: Link) -> list[str]:
     """What differs and cannot change in place, in words that follow the device's name."""
+    return list(_differences(wanted, found))
+
+
+def _differences(wanted: Wanted, found: Link) -> Iterator[str]:
     settings = vxlan.Vxlan(found)
     overlay, underlay = wanted.overlay, wanted.underlay
     mark = identity.read_alias(found.alias)
@@ -234,7 +238,7 @@ def _differences(wanted: Wanted, found: Link) -> Iterator[str]:
         ("the VNI", settings.vni, overlay.vni),
         ("the UDP port", settings.port, overlay.port),
         ("the group", settings.group, wanted.group),
-        ("an underlay of IPv", settings.version, underlay.local.version),
+        ("an underlay of", f"IPv{settings.version}", f"IPv{underlay.local.version}"),
         ("learning", settings.learning, wanted.learning),
     ):
         if is_so != expected:

@@ -234,7 +234,8 @@ class Keeper:
     def _believes_list(self) -> bool:
         """Whether etcd's list of nodes may be acted on. One without this host may have lost others
         too, and what is in the kernel is then all that keeps containers talking."""
-        return self._peer_list.is_known and self._peer_list.has_own and not self._lost
+        is_usable = self._peer_list.is_known and not self._snapshot.is_other
+        return is_usable and self._peer_list.has_own and not self._lost
 
     def _guard(self, peers: list[Peer], *, thorough: bool) -> None:
         """Let in the packets of these. It stays as it is while there is no underlay."""

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Snapshot:
     """device: None where there is none of this network's. subnets: what it stands for.
 
-    plan: None where there cannot be one now; `problem` says why.
+    plan: None where there cannot be one now; `problem` says why. is_other: the config has become
+    one that this device cannot follow, so that nothing of it may be programmed.
     """
 
     device: Link | None = None
     subnets: tuple[Network, ...] = ()
     plan: Plan | None = None
     problem: str = ""
+    is_other: bool = False
 
     def fingerprint(self) -> list[object]:
         """Equal at two times between which nothing happened that matters."""
@@ -53,4 +55,11 @@ def take(nl: Netlink, overlay: Overlay) -> Snapshot:
         plan = engines.plan(nl, overlay, found, may_join=False)
     except CniError as error:
         return Snapshot(found.link, found.subnets, problem=error.msg)
+    different = devices.differences(plan.wanted, found.link)
+    if different:
+        problem = (
+            f"device {found.link.name} {'; '.join(different)}, and stays as it is: take the config "
+            "back, or remove this network's containers here"
+        )
+        return Snapshot(found.link, found.subnets, problem=problem, is_other=True)
     return Snapshot(found.link, found.subnets, plan)
