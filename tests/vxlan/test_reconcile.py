@@ -240,12 +240,22 @@ def test_a_route_in_the_way(host: Host, nl: Netlink, device: Link) -> None:
     assert (changes.added, changes.removed) == (9, 0)
     (problem,) = changes.problems
     assert "10.244.2.0/24" in problem
-    assert "somebody else's is in the way" in problem
+    assert "somebody else's is in the way, 10.244.2.0/24 over under0, and stays" in problem
     (route,) = host.ip("route", "show", "10.244.2.0/24")
     assert route["dev"] == "under0"
     host.command("ip", "route", "del", "10.244.2.0/24")
     assert reconcile(nl, device, "l3", [TWO, THREE]) == Changes(added=1)
     assert tables(host) == of(TWO, THREE)
+
+
+def test_an_ipv6_route_to_the_whole_pool(host: Host, nl: Netlink, device: Link) -> None:
+    """The kernel then takes no next hop within it over another device, and calls it invalid."""
+    host.command("ip", "route", "add", "fd00:1::/48", "dev", "under0")
+    changes = reconcile(nl, device, "l3", [TWO])
+    (problem,) = changes.problems
+    assert "somebody else's is in the way, fd00:1::/48 over under0, and stays" in problem
+    host.command("ip", "route", "del", "fd00:1::/48", "dev", "under0")
+    assert reconcile(nl, device, "l3", [TWO]) == Changes(added=1)
 
 
 def test_many_problems_are_told_in_short(host: Host, nl: Netlink, device: Link) -> None:

@@ -21,11 +21,13 @@ route whose neighbour is not there yet.
 from __future__ import annotations
 
 import errno
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
+from cni.ip import is_inside
 from cni.record import record
-from hostnet import fdb, neighbour, netlink_batch, route
+from hostnet import fdb, link, neighbour, netlink_batch, route
 from hostnet.fdb import FLOOD
+from hostnet.netlink import NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ PROTOCOL = 201
 _FAMILIES = (route.AF_INET, route.AF_INET6)
 _ODD = IPv4Address(0)
 """Stands for a next hop or destination that is there and not as we write it, whatever it is."""
+_IN_THE_WAY = (errno.EEXIST, errno.EINVAL)
+"""What the kernel says to a route that there is already: the latter for one by a next hop that
+another IPv6 route leads to."""
 _SAID = 5
 """How many problems are told one by one; with 5,000 peers all may have the same one."""
 
@@ -157,26 +162,47 @@ class _Batch:
         if not self._messages:
             return Changes()
         done = {"add": 0, "remove": 0}
-        problems: list[str] = []
+        failed: list[tuple[OSError, object]] = []
         errors = netlink_batch.send(nl, self._messages, self._say)
-        for (verb, _, _), error in zip(self._what, errors, strict=True):
+        for (verb, _, whose), error in zip(self._what, errors, strict=True):
             if error is None:
                 done[verb] += 1
             elif verb == "add" or error.errno not in (errno.ENOENT, errno.ESRCH):
-                problems.append(_explained(error))
-        if len(problems) > _SAID:
-            problems[_SAID:] = [f"and {len(problems) - _SAID} more such problems"]
+                failed.append((error, whose))
+        problems = [self._explained(nl, error, whose) for error, whose in failed[:_SAID]]
+        if len(failed) > _SAID:
+            problems.append(f"and {len(failed) - _SAID} more such problems")
         return Changes(done["add"], done["remove"], tuple(problems))
+
+    def _explained(self, nl: Netlink, error: OSError, whose: object) -> str:
+        """With the route that is in the way of one to a subnet, however the kernel puts it."""
+        if isinstance(whose, IPv4Network | IPv6Network) and error.errno in _IN_THE_WAY:
+            others = [
+                one
+                for family in _FAMILIES
+                for one in route.dump(nl, family)
+                if one.oif != self._device.index
+                and one.destination.prefixlen
+                and is_inside(whose, one.destination)
+            ]
+            if others:
+                best = max(others, key=lambda one: one.destination.prefixlen)
+                return (
+                    f"{error}: somebody else's is in the way, {best.destination} over "
+                    f"{_name(nl, best.oif)}, and stays: remove it, or give the hosts other subnets"
+                )
+        return str(error)
 
     def _say(self, number: int) -> str:
         verb, what, whose = self._what[number]
         return f"{verb} {what} {whose} ({self._device.name})"
 
 
-def _explained(error: OSError) -> str:
-    if error.errno == errno.EEXIST:
-        return f"{error}: somebody else's is in the way, and stays"
-    return str(error)
+def _name(nl: Netlink, index: int) -> str:
+    try:
+        return link.by_index(nl, index).name
+    except NetlinkError:  # none, or several
+        return "another device"
 
 
 def _apply(nl: Netlink, device: Link, there: Tables, wanted: Tables) -> Changes:
