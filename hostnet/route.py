@@ -352,6 +352,19 @@ def dump(
     return [Route(body) for _type, body in answers]
 
 
+def default(nl: Netlink, family: int) -> Route | None:
+    """The default route of a family that leads out of a link, the best where there are several.
+
+    None where there is none: an IPv6 default that is unreachable leads out of `lo` and nowhere.
+    """
+    found = [
+        one
+        for one in dump(nl, family)
+        if one.destination.prefixlen == 0 and one.oif and one.kind == RTN_UNICAST
+    ]
+    return min(found, key=lambda one: one.priority, default=None)
+
+
 def lookup(
     nl: Netlink, destination: ipaddress.IPv4Address | ipaddress.IPv6Address, *, oif: int = 0
 ) -> Route:

@@ -100,9 +100,11 @@ def test_the_master_is_that_of_the_default_route(
     with pytest.raises(PluginError, match='key "master": it is missing') as caught:
         runtime.add(config, netns=container)
     assert caught.value.code == INVALID_CONFIG
+    host.command("ip", "-6", "route", "add", "unreachable", "default", "metric", "10")
     with pytest.raises(PluginError, match="no default route on this host") as caught:
         runtime.status(config)
     assert caught.value.code == NOT_AVAILABLE
+    host.command("ip", "-6", "route", "delete", "unreachable", "default", "metric", "10")
     host.command("ip", "link", "add", "wrong0", "type", "bridge")
     host.command("ip", "link", "set", "wrong0", "up")
     host.command("ip", "route", "add", "default", "dev", "wrong0", "metric", "200")

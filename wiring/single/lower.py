@@ -72,11 +72,9 @@ def _find(nl: Netlink, lower: Lower, common: Common, netns: str) -> Link:
 
 def _of_default_route(nl: Netlink, where: str) -> Link:
     for family in (route.AF_INET, route.AF_INET6):
-        defaults = [
-            one for one in route.dump(nl, family) if one.destination.prefixlen == 0 and one.oif
-        ]
-        if defaults:
-            return link.by_index(nl, min(defaults, key=lambda one: one.priority).oif)
+        found = route.default(nl, family)
+        if found is not None:
+            return link.by_index(nl, found.oif)
     raise CniError(
         INVALID_CONFIG,
         f'key "master": it is missing, and there is no default route {where} to take the device '

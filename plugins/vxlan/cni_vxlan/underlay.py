@@ -156,14 +156,9 @@ def _below(nl: Netlink, index: int, version: int) -> Link:
 def _by_default(nl: Netlink, versions: tuple[int, ...]) -> Link:
     """The device of the default route of the first family that has one."""
     for version in versions:
-        defaults = [
-            one
-            for one in route.dump(nl, _FAMILIES[version])
-            if one.destination.prefixlen == 0 and one.oif and one.kind == route.RTN_UNICAST
-        ]
-        if defaults:
-            best = min(defaults, key=lambda one: one.priority)
-            return link.by_index(nl, best.oif)
+        found = route.default(nl, _FAMILIES[version])
+        if found is not None:
+            return link.by_index(nl, found.oif)
     families = " or ".join(f"IPv{version}" for version in versions)
     raise CniError(
         INVALID_CONFIG,
