@@ -126,7 +126,9 @@ class Etcd:
             "success": [one.message for one in then],
             "failure": [one.message for one in else_],
         }
-        what = f"carry out the transaction on {', '.join(one.key for one in if_) or 'no condition'}"
+        what = "read several keys"
+        if if_:
+            what = f"carry out the transaction on {', '.join(one.key for one in if_)}"
         changes = any(one.changes for one in (*then, *else_))
         answer = self._session.call("/v3/kv/txn", message, what, changes=changes)
         found = [

@@ -54,13 +54,13 @@ def refused(said: str, what: str, user: str) -> EtcdError:
             f"etcd refuses to {what}: its JSON gateway accepts no client certificate with a common "
             "name (CN); make one whose subject has none"
         )
+    if not user and ("permission denied" in said or "user name is empty" in said):
+        return Denied(f"etcd refuses to {what}: it wants a user and password, none are configured")
     if "permission denied" in said:
         return Denied(
             f'etcd refuses to {what}: user "{user}" has no permission for it; grant a role of this '
             "user readwrite permission for the prefix (etcdctl role grant-permission --prefix)"
         )
-    if "user name is empty" in said and not user:
-        return Denied(f"etcd refuses to {what}: it wants a user and password, none are configured")
     if any(one in said for one in _DENIED_WORDS):
         return Denied(f'etcd refuses to {what}: {said}; check the password of user "{user}"')
     if "required revision has been compacted" in said:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _OK = 200
+_NO_GATEWAY_WORDS = ("connection closed", "connection error", "transport is closing")
+_NO_GATEWAY = (
+    " (if it stays so: with --client-cert-auth, the uses of etcd's own certificate must have "
+    "clientAuth among them, for its gateway)"
+)
 _SERVER_FAILURE = 500
 
 
@@ -303,7 +308,8 @@ def _see_to(status: int, body: bytes) -> None:
     if "HTTP request to an HTTPS server" in said:
         raise NotAccepted(errno.EPROTO, "it wants TLS: write https:// in place of http://")
     if status >= _SERVER_FAILURE:
-        raise OSError(errno.EIO, f"it cannot serve now: {said or status}")
+        hint = _NO_GATEWAY if any(one in said for one in _NO_GATEWAY_WORDS) else ""
+        raise OSError(errno.EIO, f"it cannot serve now: {said or status}{hint}")
 
 
 def _failure(endpoint: Endpoint, error: OSError, seconds: float) -> str:

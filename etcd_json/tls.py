@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+import time
 
 from etcd_json.errors import Denied
 from etcd_json.stream import NotAccepted, Stream
@@ -14,6 +15,8 @@ from etcd_json.stream import NotAccepted, Stream
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from etcd_json.endpoint import Endpoint
+
+_OUT_OF_TIME = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, …_HAS_EXPIRED, <openssl/x509_vfy.h>
 
 
 def context(ca: str, cert: str, key: str) -> ssl.SSLContext:
@@ -155,6 +158,11 @@ def _judged(error: ssl.SSLError) -> OSError:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return _cut()
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OUT_OF_TIME:
+            now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+            return NotAccepted(
+                f"{why}; it is {now} UTC here: set this host's clock, or renew the certificate"
+            )
         return NotAccepted(
             f"{why}; the authority that is configured must have signed etcd's certificate, and "
             "the certificate must name the host as the endpoint does"

@@ -228,7 +228,7 @@ def test_a_member_that_cannot_serve_is_passed_over(etcd: Etcd, shared: EtcdServe
         (b"HTTP/1.1 200 OK\r\n\r\n<html>", EtcdError, "no answer of etcd's JSON gateway.*html"),
         (b"HTTP/1.1 404 Not Found\r\n\r\nNot Found", EtcdError, "no JSON gateway.*--enable-grpc"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1,2,3,45]", EtcdError, "no answer of"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\npermission denied", Denied, "no permission"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\npermission denied", Denied, "wants a user"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>", Unreachable, "cannot serve now: <html>"),
     ],
 )

@@ -94,6 +94,31 @@ def test_a_certificate_for_another_host(
             etcd.put("net/a", "x")
 
 
+def test_a_certificate_that_has_expired(
+    home: Namespace, tmp_path: Path, authority: Authority
+) -> None:
+    """Or a clock that is wrong, which is told from it by nobody but who reads the time."""
+    files = authority.expire(authority.issue("server", "IP:127.0.0.1"))
+    with EtcdServer(home, tmp_path / "etcd", port=6379, files=files) as server:
+        match = r"has expired; it is \d{4}-\d\d-\d\d [\d:]{8} UTC here: set this host's clock"
+        _denied(server.url, match, Files(files.ca))
+
+
+def test_a_server_that_is_no_client_of_its_own(
+    home: Namespace, tmp_path: Path, authority: Authority
+) -> None:
+    files = authority.issue("server", "IP:127.0.0.1", uses="serverAuth")
+    both = authority.issue("client")
+    with (
+        EtcdServer(
+            home, tmp_path / "etcd", port=6379, files=files, wants_certificate=True
+        ) as server,
+        Etcd([server.url], **both._asdict()) as etcd,
+        pytest.raises(Unreachable, match="certificate must have clientAuth"),
+    ):
+        etcd.get("net/a")
+
+
 def test_a_client_certificate(strict: EtcdServer, authority: Authority) -> None:
     files = authority.issue("client")
     both = Path(files.cert).with_suffix(".both")
@@ -124,6 +149,7 @@ def test_a_client_certificate_with_a_name_is_explained(
         named = authority.issue("named", subject="/CN=pycni")
         _denied(server.url, r"\(CN\); make one", named, user=user.name, password=user.password)
         files = authority.issue("unnamed")
+        _denied(server.url, "wants a user and password, none are configured", files)
         with Etcd([server.url], **files._asdict(), user=user.name, password=user.password) as etcd:
             etcd.put("net/a", "x")
 

@@ -62,19 +62,37 @@ class Authority:
         self._key = directory / f"{name}.key"
         _openssl(self.ca, self._key, f"/O={name}", "-addext", "keyUsage=critical,keyCertSign")
 
-    def issue(self, name: str, *alternatives: str, subject: str = "") -> Files:
+    def issue(
+        self,
+        name: str,
+        *alternatives: str,
+        subject: str = "",
+        uses: str = "serverAuth,clientAuth",
+    ) -> Files:
         """A certificate for both sides; its subject has no CN unless `subject` says so.
 
-        alternatives: `IP:192.0.2.9`, `DNS:etcd1`.
+        alternatives: `IP:192.0.2.9`, `DNS:etcd1`. uses: of extendedKeyUsage.
         """
         cert, key = self._directory / f"{name}.crt", self._directory / f"{name}.key"
-        extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
+        extensions = [f"extendedKeyUsage={uses}"]
         if alternatives:
             extensions.append(f"subjectAltName={','.join(alternatives)}")
         options = [one for text in extensions for one in ("-addext", text)]
         signer = ["-CA", str(self.ca), "-CAkey", str(self._key)]
         _openssl(cert, key, subject or f"/O={name}", *options, *signer)
         return Files(str(self.ca), str(cert), str(key))
+
+    def expire(self, files: Files) -> Files:
+        """The same certificate, whose time is over."""
+        request, cert = f"{files.cert}.request", f"{files.cert}.expired"
+        signer = ("-CA", str(self.ca), "-CAkey", str(self._key), "-days", "-1")
+        for options in (
+            ("-x509toreq", "-in", files.cert, "-signkey", files.key, "-out", request),
+            ("-req", "-in", request, *signer, "-out", cert),
+        ):
+            command = ("openssl", "x509", "-copy_extensions", "copy", *options)
+            subprocess.run(command, check=True, capture_output=True)
+        return files._replace(cert=cert)
 
 
 def _openssl(cert: Path, key: Path, subject: str, *options: str) -> None:
