@@ -97,6 +97,27 @@ def test_what_is_wrong_with_a_segment(
     remove_overlay(underlay)
 
 
+@pytest.mark.parametrize("mode", ["l2", "l3"])
+def test_a_container_whose_packets_do_not_fit_any_more(
+    mode: str, runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """The underlay shrank. In mode l3 the host tells the container, packet by packet."""
+    config = l3(underlay) if mode == "l3" else l2(underlay)
+    result = runtime.add(config, netns=container)
+    underlay.command("ip", "link", "set", "eth0", "mtu", "1400")
+    other = underlay.container()
+    later = runtime.add(config, container="c2", netns=other)
+    runtime.check(config, later, container="c2", netns=other)
+    if mode == "l3":
+        runtime.check(config, result, netns=container)
+    else:
+        words = "eth0 has the MTU 1450, and vxlan42 1350: larger packets are lost"
+        assert words in failed(runtime, config, result, container)
+    for name, ns in (("c1", container), ("c2", other)):
+        runtime.delete(config, container=name, netns=ns)
+    remove_overlay(underlay)
+
+
 def test_a_static_entry_that_is_gone(
     runtime: Runtime, underlay: Host, container: Namespace
 ) -> None:

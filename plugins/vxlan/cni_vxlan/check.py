@@ -59,8 +59,14 @@ def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Itera
     yield from overlay_bridge.switch_problems(overlay, found)
     port = link.find(nl, veth.host_veth(call.owner))
     result = call.prev_result
-    if overlay.peers.engine != "evpn" or port is None or result is None:
+    inner = next((one for one in result.interfaces if one.sandbox), None) if result else None
+    if result is None or inner is None or port is None:
         return
-    mac = next((one.mac for one in result.interfaces if one.sandbox), "")
-    addresses = [one.address for one in result.ips]
-    yield from evpn.problems(nl, bridge, port.index, mac, addresses)
+    if inner.mtu > found.mtu:  # routers would say so to who sends, bridges do not
+        yield (
+            f"{inner.name} has the MTU {inner.mtu}, and {found.name} {found.mtu}: larger packets "
+            "are lost"
+        )
+    if overlay.peers.engine == "evpn":
+        addresses = [one.address for one in result.ips]
+        yield from evpn.problems(nl, bridge, port.index, inner.mac, addresses)
