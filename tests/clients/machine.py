@@ -36,7 +36,7 @@ END_SECONDS = 5
 """Bound for what ends by itself when a test is over."""
 SERVE = "httpd -h /www && echo up >{}; exec sleep 1000"
 """A container's command: httpd returns when it listens; then `up` is written."""
-KEPT = ("*/lock", "*/last_reserved_ip.*", "*/cnid.sock.lock", "*/")
+KEPT = ("*/lock", "*/last_reserved_ip.*", "*.sock.lock", "*/")
 """Files that stay by design; the last are the runtimes' directories."""
 _numbers = itertools.count()
 

@@ -17,6 +17,7 @@ from tests.clients.conftest import BEYOND, UPLINK
 from tests.clients.containerd import IMAGE, Containerd, pod, web
 from tests.clients.cri import CriError
 from tests.clients.machine import SECONDS, SERVE, Machine, fetch
+from tests.clients.podman import Podman
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import EchoServer, ask, ping
 
@@ -143,3 +144,23 @@ def test_a_pod_whose_namespace_is_gone(containerd: Containerd, outside: Namespac
     containerd.remove_pod(gone)
     again = containerd.run_pod(pod(machine, "again", web(8080)))
     containerd.remove_pod(stays, again)
+
+
+def test_podman_beside_it(containerd: Containerd, outside: Namespace) -> None:
+    """Two runtimes share the host's ports."""
+    machine = containerd.machine
+    podman = Podman(machine)
+    bridge, portmap, *_others = NETWORK["plugins"]
+    ipam = {"type": "host-local", "subnet": "10.71.0.0/24"}
+    podman.network("podman", {**bridge, "bridge": "cni1", "ipam": ipam}, portmap)
+    machine.host.share_bridge("cni1")
+    podman.serve("one", "--publish=8080:80")
+    with pytest.raises(CriError, match=r"host port 8080/tcp is taken"):
+        containerd.run_pod(pod(machine, "web", web(8080)))
+    other = containerd.run_pod(pod(machine, "web", web(8081)))
+    assert fetch(outside, UPLINK[0], 8080) == "one"
+    assert fetch(containerd.namespace(other), "10.71.0.2", 80) == "one"
+    podman.remove("one")
+    with EchoServer(containerd.namespace(other), "0.0.0.0", 80) as server:
+        assert ask(outside, UPLINK[0], 8081).server == server.name
+    containerd.remove_pod(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.clients.conftest import BEYOND, UPLINK
@@ -11,6 +13,8 @@ from tests.kit import iptables
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import EchoServer, ask, ping
 
+OURS = "/opt/cni/bin"
+THEIRS = "/usr/lib/cni"
 CHAIN = ["bridge", "portmap", "firewall", "tuning"]
 """What podman makes a network of."""
 
@@ -78,13 +82,13 @@ def test_ports_of_every_kind(podman: Podman, outside: Namespace) -> None:
 
 
 def test_addresses_that_are_asked_for(podman: Podman) -> None:
-    options = "ip=10.88.3.4,ip=fd00:88::34,mac=02:00:00:00:00:42"
+    options = "ip=10.88.3.4,ip=fd00:88::34,mac=02:00:00:00:00:42,interface_name=lan0"
     found = podman.serve("one", "--network", f"podman:{options}")
     assert (found["IPAddress"], found["GlobalIPv6Address"]) == ("10.88.3.4", "fd00:88::34")
     assert found["MacAddress"] == "02:00:00:00:00:42"
     inside = podman.namespace("one")
-    assert inside.addresses("eth0") == ["10.88.3.4/16", "fd00:88::34/64"]
-    assert inside.links()["eth0"]["address"] == "02:00:00:00:00:42"
+    assert inside.addresses("lan0") == ["10.88.3.4/16", "fd00:88::34/64"]
+    assert inside.links()["lan0"]["address"] == "02:00:00:00:00:42"
     said = podman.refused(*podman.arguments("two", "--ip", "10.88.3.4"))
     assert "10.88.3.4" in said
     flags = ("--ip=10.88.3.5", "--ip6=fd00:88::35", "--mac-address=02:00:00:00:00:43")
@@ -116,6 +120,25 @@ def test_networks_of_podmans_own_making(own: Podman, outside: Namespace) -> None
     for address in UPLINK:
         assert fetch(outside, address, 8080) == "one"
     own.remove("one")
+
+
+def test_a_plugin_of_podmans_gives_names(machine: Machine) -> None:
+    """`dnsname` comes last in the chain, and answers on the bridge of the network."""
+    if not Path(THEIRS, "dnsname").exists():
+        pytest.skip("no plugin dnsname here: Debian 12's is called golang-…-plugin-dnsname")
+    podman = Podman(machine, OURS, THEIRS)
+    iptables.share(machine.host)
+    machine.host.share("nft rule ip filter INPUT *")  # dnsname lets questions in, for good
+    isolated = ("--opt=isolate=true", "--subnet=10.89.1.0/24")
+    assert podman.create("first", *isolated) == [*CHAIN, "dnsname"]
+    podman.serve("one", "--network=first", "--network-alias=web")
+    podman.serve("two", "--network=first")
+    for name in ("one", "web"):
+        found = podman("exec", "two", "busybox", "nslookup", name)
+        assert "Address: 10.89.1.2" in found, found
+    podman.remove("one")
+    podman.refused("exec", "two", "busybox", "nslookup", "one")
+    podman.remove("two")
 
 
 def test_reload_restores_what_a_firewall_flushed(own: Podman, outside: Namespace) -> None:
