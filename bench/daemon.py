@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from cnid.status import ask
@@ -42,16 +43,23 @@ class Daemon:
                 raise RuntimeError(f"{executable}: {self._log.read_text()}") from None
 
     def _pids(self) -> list[int]:
-        return [self._process.pid, *(one["pid"] for one in ask(str(self.socket))["workers"])]
+        """The workers', then its own: who is done hands over to one that comes later."""
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [*map(int, workers.split()), pid]
 
     def memory(self) -> float:
         """MB (10^6 bytes) that it and its workers take: the sum of their proportional set sizes."""
         return sum(map(_pss, self._pids()))
 
     def cpu(self) -> float:
-        """Seconds of CPU time that it and its workers have used so far."""
+        """Seconds of CPU time that it and its workers have used so far, what follows a call too.
+
+        The kernel is asked and not the daemon, which would come to the next call out of breath.
+        """
         total = 0
         for pid in self._pids():
+            _wait_for_rest(pid)
             ran, _waited, _slices = Path(f"/proc/{pid}/schedstat").read_text().split()
             total += int(ran)
         return total * _NANO
@@ -72,6 +80,14 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _wait_for_rest(pid: int) -> None:
+    """Until it does not run. Raises TimeoutError."""
+    until = time.monotonic() + _SECONDS
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R":
+        if time.monotonic() > until:
+            raise TimeoutError(f"process {pid} is busy for more than {_SECONDS} seconds")
 
 
 def _pss(pid: int) -> float:
