@@ -85,7 +85,9 @@ class Machine:
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         self._pid = children.read_text().strip()
         self._daemons: list[subprocess.Popen[str]] = []
-        self.cnid = self.serve("/opt/cni/bin/cnid") if warm else None
+        self.cnid: subprocess.Popen[str] | None = None
+        if warm:
+            self.switch_cnid()
 
     def path(self, path: str) -> Path:
         """The machine's file of this name, as seen from here."""
@@ -120,6 +122,14 @@ class Machine:
             except TimeoutError:
                 raise AssertionError(log.read_text()) from None
         return process
+
+    def switch_cnid(self) -> None:
+        """Start the machine's cnid if there is none, else end it."""
+        if self.cnid is None:
+            self.cnid = self.serve("/opt/cni/bin/cnid")
+        else:
+            self.end(self.cnid)
+            self.cnid = None
 
     def attempt(self, *argv: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever it is."""

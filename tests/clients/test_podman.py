@@ -58,6 +58,17 @@ def test_two_containers_publish_and_vanish(podman: Podman, outside: Namespace) -
     podman.remove("two")
 
 
+def test_cnid_comes_or_goes_meanwhile(podman: Podman, outside: Namespace) -> None:
+    """What was attached cold is attached anew and detached warm, and the other way round."""
+    podman.serve("one", "--publish", "8080:80")
+    podman.serve("two", "--publish", "8081:80")
+    podman.machine.switch_cnid()
+    podman("network", "reload", "one")
+    for number, name in enumerate(("one", "two")):
+        assert fetch(outside, UPLINK[0], 8080 + number) == name
+    podman.remove("one", "two")
+
+
 def test_ports_of_every_kind(podman: Podman, outside: Namespace) -> None:
     """Protocols, ranges, a port that podman chooses, one address of each family."""
     podman.serve(
