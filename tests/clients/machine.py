@@ -31,7 +31,7 @@ from tests.kit.namespace import Namespace
 ROOT = Path(__file__).resolve().parents[2]
 CGROUPS = Path("/sys/fs/cgroup")
 SECONDS = 30
-"""Bound of each wait: a runtime needs less than one, but more than one test may run."""
+"""Bound of each wait: all need less than one, but more than one test may run."""
 END_SECONDS = 5
 """Bound for what ends by itself when a test is over."""
 SERVE = "httpd -h /www && echo up >{}; exec sleep 1000"
@@ -247,7 +247,7 @@ class Signal:
             os.close(reader)
 
 
-def fetch(ns: Namespace, address: str, port: int, seconds: float = 3) -> str:
+def fetch(ns: Namespace, address: str, port: int, seconds: float = SECONDS) -> str:
     """What a web server answers to a client in `ns`. Raises OSError."""
 
     def ask() -> str:

@@ -83,8 +83,8 @@ def test_a_pod_of_kubernetes(containerd: Containerd, outside: Namespace) -> None
     for protocol in ("tcp", "udp"):
         with EchoServer(inside, "0.0.0.0", 80, protocol) as server:
             for ns in (outside, machine.host):
-                assert ask(ns, UPLINK[0], 8080, protocol).server == server.name
-    assert ping(inside, BEYOND[0]) is not None
+                assert ask(ns, UPLINK[0], 8080, protocol, seconds=SECONDS).server == server.name
+    assert ping(inside, BEYOND[0], SECONDS) is not None
 
     taken = pod(machine, "second", web(8080))
     with pytest.raises(CriError, match=r"host port 8080/tcp is taken"):
@@ -127,7 +127,7 @@ def test_many_pods_at_once(containerd: Containerd, outside: Namespace) -> None:
         first = [containerd.kept(one)["result"]["ips"][0]["address"] for one in pods]
         assert len(set(first)) == len(pods)
         for one in first:
-            assert ping(machine.host, one.partition("/")[0]) is not None
+            assert ping(machine.host, one.partition("/")[0], SECONDS) is not None
         list(pool.map(containerd.remove_pod, pods))
 
 
@@ -162,5 +162,5 @@ def test_podman_beside_it(containerd: Containerd, outside: Namespace) -> None:
     assert fetch(containerd.namespace(other), "10.71.0.2", 80) == "one"
     podman.remove("one")
     with EchoServer(containerd.namespace(other), "0.0.0.0", 80) as server:
-        assert ask(outside, UPLINK[0], 8081).server == server.name
+        assert ask(outside, UPLINK[0], 8081, seconds=SECONDS).server == server.name
     containerd.remove_pod(other)

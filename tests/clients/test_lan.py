@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.clients.conftest import BEYOND
-from tests.clients.machine import Machine, fetch, is_silent
+from tests.clients.machine import SECONDS, Machine, fetch, is_silent
 from tests.clients.podman import Podman
 from tests.dhcp.world import Dnsmasq
 from tests.kit.namespace import Namespace
@@ -52,7 +52,7 @@ def test_leases_of_the_lan(machine: Machine, outside: Namespace, tmp_path: Path)
         (address,) = podman.namespace("one").addresses("eth0")
         assert fetch(outside, address.partition("/")[0], 80) == "one"
         podman.restart("one")
-        assert ping(podman.namespace("one"), BEYOND[0]) is not None
+        assert ping(podman.namespace("one"), BEYOND[0], SECONDS) is not None
         podman.remove("one")
         server.wait("DHCPRELEASE")
         assert not server.leases.read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.clients.conftest import BEYOND, UPLINK
-from tests.clients.machine import Machine, fetch, is_silent
+from tests.clients.machine import SECONDS, Machine, fetch, is_silent
 from tests.clients.podman import Podman
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -57,7 +57,7 @@ def test_podman_on_two_hosts(
         (two, UPLINK[0], "one"), (outside, UPLINK[0], "one"),
     ):  # fmt: skip
         assert fetch(ns, address, 8080 if address == UPLINK[0] else 80) == name
-    assert ping(one, BEYOND[0]) is not None  # masqueraded
+    assert ping(one, BEYOND[0], SECONDS) is not None  # masqueraded
     here("network", "reload", "--all")
     assert fetch(two, "10.244.1.2", 80) == "one"
     there.remove("two")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import BEYOND, UPLINK
-from tests.clients.machine import Machine, fetch, is_silent
+from tests.clients.machine import SECONDS, Machine, fetch, is_silent
 from tests.clients.podman import Podman
 from tests.kit import iptables
 from tests.kit.namespace import Namespace
@@ -51,7 +51,7 @@ def test_two_containers_publish_and_vanish(podman: Podman, outside: Namespace) -
     for address in ("10.88.0.2", "fd00:88::2", UPLINK[0]):
         assert fetch(two, address, 8080 if address in UPLINK else 80) == "one"
     for address in BEYOND:  # which has no route back but to the host
-        assert ping(one, address) is not None
+        assert ping(one, address, SECONDS) is not None
     podman.remove("one")
     assert is_silent(outside, UPLINK[0], 8080)
     assert fetch(outside, UPLINK[0], 8081) == "two"
@@ -83,7 +83,10 @@ def test_ports_of_every_kind(podman: Podman, outside: Namespace) -> None:
     for host_port, port, protocol in published:
         with EchoServer(inside, "::", port, protocol) as server:
             for address in UPLINK:
-                assert ask(outside, address, host_port, protocol).server == server.name
+                assert (
+                    ask(outside, address, host_port, protocol, seconds=SECONDS).server
+                    == server.name
+                )
     places = ((outside, UPLINK[0], 8081), (outside, UPLINK[1], 8082), (host, "127.0.0.1", 8083))
     for ns, address, port in places:
         assert fetch(ns, address, port) == "one"
@@ -160,7 +163,7 @@ def test_reload_restores_what_a_firewall_flushed(own: Podman, outside: Namespace
     assert own.settings("one")["Networks"] == before["Networks"]
     for address in UPLINK:
         assert fetch(outside, address, 8080) == "one"
-    assert ping(own.namespace("one"), BEYOND[0]) is not None
+    assert ping(own.namespace("one"), BEYOND[0], SECONDS) is not None
     own("network", "reload", "one")  # with nothing flushed: all that is there comes again
     assert fetch(outside, UPLINK[0], 8080) == "one"
     own.remove("one")
@@ -177,7 +180,7 @@ def test_a_host_that_forwards_nothing(own: Podman, outside: Namespace) -> None:
     own.serve("one", "--network", "first", "--publish", "8080:80")
     for address in UPLINK:
         assert fetch(outside, address, 8080) == "one"
-    assert ping(own.namespace("one"), BEYOND[0]) is not None
+    assert ping(own.namespace("one"), BEYOND[0], SECONDS) is not None
     outside.command("ip", "route", "add", "10.89.1.0/24", "via", UPLINK[0])
     assert is_silent(outside, "10.89.1.2", 80)  # it is not published
     own.remove("one")
@@ -198,7 +201,7 @@ def test_networks_apart(own: Podman, outside: Namespace) -> None:
     assert is_silent(two, "10.89.0.2", 80)
     assert fetch(one, "10.89.2.2", 80) == "open"
     assert fetch(outside, UPLINK[0], 8080) == "one"
-    assert ping(one, BEYOND[0]) is not None
+    assert ping(one, BEYOND[0], SECONDS) is not None
     assert fetch(other, "10.89.3.2", 80) == "inner"
     assert other.ip("route", "show", "default") == []
     # By a route that a curious container could set for itself.
@@ -220,14 +223,14 @@ def test_a_container_on_several_networks(
     inside = own.namespace("one")
     assert inside.addresses("eth0") + inside.addresses("eth1") == ["10.89.1.2/24", "10.89.2.2/24"]
     assert [inside.links()[one]["mtu"] for one in ("eth0", "eth1")] == [1500, 1400]
-    assert ping(inside, BEYOND[0]) is not None
+    assert ping(inside, BEYOND[0], SECONDS) is not None
     assert fetch(outside, UPLINK[0], 8080) == "one"
     said = own.refused(*own.arguments("two", "--network", "second", "--publish", "8080:80"))
     assert "host port 8080/tcp is taken" in said
     own.remove("two")
     own("network", "disconnect", order[0], "one")
     assert ("eth0" in inside.links()) is (order[0] != "first")
-    assert ping(inside, BEYOND[0]) is not None
+    assert ping(inside, BEYOND[0], SECONDS) is not None
     assert fetch(outside, UPLINK[0], 8080) == "one"
     own("network", "disconnect", order[1], "one")
     assert is_silent(outside, UPLINK[0], 8080)

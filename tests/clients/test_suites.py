@@ -11,7 +11,7 @@ import pytest
 
 from tests.clients.conftest import BEYOND, UPLINK
 from tests.clients.containerd import Containerd, pod, web
-from tests.clients.machine import Machine, fetch, is_silent
+from tests.clients.machine import SECONDS, Machine, fetch, is_silent
 from tests.clients.podman import Podman
 from tests.clients.suites import (
     OTHER,
@@ -86,7 +86,7 @@ def test_both_in_one_chain(
     assert (found["IPAddress"], found["MacAddress"]) == ("10.88.0.7", MAC)
     assert podman.namespace("one").links()["eth0"]["mtu"] == 1400
     assert fetch(outside, UPLINK[0], 8080) == "one"
-    assert ping(podman.namespace("one"), BEYOND[0]) is not None
+    assert ping(podman.namespace("one"), BEYOND[0], SECONDS) is not None
     podman.restart("one")
     assert fetch(outside, UPLINK[0], 8080) == "one"
     podman.remove("one")
@@ -109,7 +109,7 @@ def test_another_suite_under_running_containers(
     other("network", "reload", "one")
     for number, name in enumerate(("one", "two")):
         assert fetch(outside, UPLINK[0], 8080 + number) == name
-        assert ping(other.namespace(name), BEYOND[0]) is not None
+        assert ping(other.namespace(name), BEYOND[0], SECONDS) is not None
     other.remove("two", "one")
     assert is_silent(outside, UPLINK[0], 8080)
     if first == OURS:  # host-local's index of the files, which only it looks after
@@ -126,7 +126,7 @@ def test_pods_of_the_other_suite(shared: Machine, outside: Namespace) -> None:
     containerd.start()
     containerd.lose(pods[1])
     with EchoServer(containerd.namespace(pods[0]), "0.0.0.0", 80) as server:
-        assert ask(outside, UPLINK[0], 8080).server == server.name
+        assert ask(outside, UPLINK[0], 8080, seconds=SECONDS).server == server.name
     containerd.remove_pod(*pods)
     containerd.remove_pod(containerd.run_pod(pod(shared, "new", web(8081))))
     containerd.close()
