@@ -114,6 +114,8 @@ class Netfilter(Netlink):
 
     def available(self) -> bool:
         """Whether the kernel has nftables. Raises NetlinkError if it does not let us use it."""
+        if self._generation >= 0:  # it has answered this socket before
+            return True
         try:
             self.generation()
         except NetlinkError as error:
