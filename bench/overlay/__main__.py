@@ -52,7 +52,7 @@ def main() -> int:
     console.print(", ".join(f"{what} {value}" for what, value in about.items()), style="dim")
     for table in (_costs(costs), _rates(rates), _scales(scales), _watched(watched)):
         console.print(table)
-    path = wanted.json or _ROOT / "bench" / "results" / f"overlay-{today:%Y-%m-%dT%H%M%S}.json"
+    path = wanted.json or _ROOT / "bench" / "results" / "overlay" / f"{today:%Y-%m-%dT%H%M%S}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     measured = {
         "machine": about,
