@@ -8,15 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from cni.call import Attachment
 from cni_host_local import index
 from cni_host_local.index import open_index
 from cni_host_local.store import name_of, open_store, split_holder
-from tests.kit.calls import Document, PluginError, Runtime
+from tests.kit.calls import Document, Runtime
+from tests.kit.ipam_network import IpamNetwork
 from tests.kit.namespace import Namespace
 
 REFERENCE = Path("/usr/lib/cni/host-local")
@@ -24,69 +22,19 @@ V4: Document = {"subnet": "10.1.2.0/24"}
 V6: Document = {"subnet": "2001:db8:1::/64"}
 
 
-class Network:
-    """A network with its directory below `tmp_path`. `ipam` may be changed at will."""
+class Network(IpamNetwork):
+    """A network with its directory below `tmp_path`."""
 
     def __init__(self, tmp_path: Path, netns: Namespace, name: str = "net") -> None:
-        self.tmp_path = tmp_path
-        self.netns = netns
-        self.runtime = Runtime(tmp_path)
-        self.name = name
-        self.directory = tmp_path / "data" / name
-        self.ipam: Document = {
+        ipam: Document = {
             "type": "host-local",
             "dataDir": str(tmp_path / "data"),
             "ranges": [[V4]],
         }
-        self.extra: Document = {}
-        self.version = "1.1.0"
-
-    @property
-    def config(self) -> Document:
-        return {
-            "cniVersion": self.version,
-            "name": self.name,
-            "type": "host-local",
-            "ipam": self.ipam,
-            **self.extra,
-        }
-
-    def ranges(self, *sets: list[Document]) -> None:
-        self.ipam["ranges"] = list(sets)
-
-    # ---- verbs ---------------------------------------------------------------------------------
-
-    def result(self, container: str = "c1", ifname: str = "eth0", args: str = "") -> Document:
-        """ADD; the whole result."""
-        return self.runtime.add(
-            self.config, container=container, ifname=ifname, netns=self.netns, args=args
-        )
-
-    def add(self, container: str = "c1", ifname: str = "eth0", args: str = "") -> str:
-        """ADD; the addresses without prefix length, joined by blanks."""
-        ips = self.result(container, ifname, args)["ips"]
-        return " ".join(one["address"].partition("/")[0] for one in ips)
-
-    def delete(self, container: str = "c1", ifname: str = "eth0") -> None:
-        self.runtime.delete(self.config, container=container, ifname=ifname)
-
-    def check(
-        self, container: str = "c1", ifname: str = "eth0", result: Document | None = None
-    ) -> None:
-        config = self.config if result is None else {**self.config, "prevResult": result}
-        self.runtime.call("CHECK", config, container=container, ifname=ifname, netns=self.netns)
-
-    def gc(self, *valid: tuple[str, str]) -> None:
-        self.runtime.gc(self.config, list(valid))
-
-    def status(self) -> None:
-        self.runtime.status(self.config)
-
-    def fails(self, verb: str, *args: Any, **kwargs: Any) -> PluginError:
-        """The error that a verb answers with."""
-        with pytest.raises(PluginError) as caught:
-            getattr(self, verb)(*args, **kwargs)
-        return caught.value
+        super().__init__(Runtime(tmp_path), netns, name, ipam)
+        self.tmp_path = tmp_path
+        self.name = name
+        self.directory = tmp_path / "data" / name
 
     # ---- files ---------------------------------------------------------------------------------
 
