@@ -8,7 +8,7 @@ are collected, so that one CHECK tells the whole story.
 from __future__ import annotations
 
 from cni import ipam
-from hostnet import address, bridge, link, sysctl
+from hostnet import address, bridge, link
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from wiring import compare, firewall, host, plan, veth
@@ -101,10 +101,7 @@ def _gateway_problems(on: Link, config: Bridged, result: Result, outside: Netlin
     for gateway in plan.gateways(result.ips):
         if gateway not in present:
             yield f"interface {holder.name} lacks the gateway address {gateway}"
-    for version in sorted({one.address.version for one in result.ips}):
-        switch = sysctl.FORWARDING[version]
-        if sysctl.read(switch) != "1":
-            yield f"sysctl {switch.replace('/', '.')} is not 1: nothing is forwarded"
+    yield from compare.forwarding_problems(result)
 
 
 def _port_problems(

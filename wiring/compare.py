@@ -7,7 +7,7 @@ then changed the result too).
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, INVALID_CONFIG, CniError
-from hostnet import address, route
+from hostnet import address, route, sysctl
 from wiring import plan
 
 TYPE_CHECKING = False
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from cni.result import Route as CniRoute
     from hostnet.link import Link
     from hostnet.netlink import Netlink
+
+
+def forwarding_problems(result: Result) -> Iterator[str]:
+    """That the host does not forward what it is the gateway for, in words; by family."""
+    for version in sorted({one.address.version for one in result.ips}):
+        switch = sysctl.FORWARDING[version]
+        if sysctl.read(switch) != "1":
+            yield f"sysctl {switch.replace('/', '.')} is not 1: nothing is forwarded"
 
 
 def previous(call: Call) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni import ipam
 from cni_ptp import layout
-from hostnet import address, link, route, sysctl
+from hostnet import address, link, route
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from wiring import compare, veth
@@ -66,7 +66,4 @@ def _host_problems(port: Link, config: Ptp, result: Result, outside: Netlink) ->
     for destination in layout.host_routes(result.ips):
         if destination not in there:
             yield f"the host lacks the route to {destination} by {port.name}"
-    for version in sorted({one.address.version for one in result.ips}):
-        switch = sysctl.FORWARDING[version]
-        if sysctl.read(switch) != "1":
-            yield f"sysctl {switch.replace('/', '.')} is not 1: nothing is forwarded"
+    yield from compare.forwarding_problems(result)
