@@ -17,6 +17,7 @@ class IpamNetwork:
         self.runtime = runtime
         self.netns = netns
         self.network = network
+        self.plugin = ipam["type"]
         self.ipam = ipam
         self.extra: Document = {}
         self.version = "1.1.0"
@@ -26,7 +27,7 @@ class IpamNetwork:
         return {
             "cniVersion": self.version,
             "name": self.network,
-            "type": self.ipam["type"],
+            "type": self.plugin,
             "ipam": self.ipam,
             **self.extra,
         }
