@@ -90,6 +90,20 @@ class Call:
         """The attachment among all networks: what everything it owns is labelled with."""
         return owner(self.network, self.attachment)
 
+    def mac_argument(self) -> str:
+        """MAC of CNI_ARGS, empty where it is not given. Raises CniError(INVALID_ENVIRONMENT)."""
+        text = self.args.get("MAC", "")
+        if not text:
+            return ""
+        from cni.ip import parse_mac
+
+        try:
+            return parse_mac(text)
+        except ValueError as error:
+            raise CniError(
+                INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
+            ) from None
+
     def as_delete(self) -> Call:
         """The DEL of the same call, for an ADD that fails later on; a delegate sees one too."""
         return replace(self, command="DEL", environ={**self.environ, "CNI_COMMAND": "DEL"})

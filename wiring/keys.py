@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from cni import ipam, wire
-from cni.errors import INVALID_ENVIRONMENT, CniError
-from cni.ip import parse_mac
+from cni.errors import CniError
 from wiring import backend
 
 TYPE_CHECKING = False
@@ -35,15 +34,7 @@ def mac(call: Call) -> str:
         found = place.mac("mac")
         if found:
             return found
-    text = call.args.get("MAC", "")
-    if not text:
-        return ""
-    try:
-        return parse_mac(text)
-    except ValueError as error:
-        raise CniError(
-            INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
-        ) from None
+    return call.mac_argument()
 
 
 def masquerades(config: JsonObject) -> bool:

@@ -6,7 +6,7 @@ the last one that has it.
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
+from cni.errors import INVALID_CONFIG, CniError
 from cni.record import record, replace
 from cni_tuning.attributes import Attributes
 from cni_tuning.backup import read_data_dir
@@ -91,21 +91,7 @@ def require_mtu_for_ipv6(config: Config, result: Result) -> None:
 def _mac(call: Call, args: JsonObject) -> str:
     """All places are read, so that a wrong value is told even where another goes before it."""
     own, runtime = call.config.mac("mac"), call.config.object("runtimeConfig").mac("mac")
-    return args.mac("mac") or runtime or _asked(call) or own
-
-
-def _asked(call: Call) -> str:
-    text = call.args.get("MAC", "")
-    if not text:
-        return ""
-    from cni.ip import parse_mac
-
-    try:
-        return parse_mac(text)
-    except ValueError as error:
-        raise CniError(
-            INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
-        ) from None
+    return args.mac("mac") or runtime or call.mac_argument() or own
 
 
 def _mtu(config: JsonObject) -> int:
