@@ -78,6 +78,17 @@ class Dnsmasq(Logged):
         super().start()
         self.wait("sockets bound exclusively|RTR-ADVERT", after)
 
+    def end(self, *releases: str, after: int = 0) -> str:
+        """Stop it when it has logged a release that matches each of these; the leases it had then.
+
+        A DEL ends when its release is sent, the server logs what it reads before it writes its
+        file, and it stops only when that is written.
+        """
+        for one in releases:
+            self.wait(f"DHCPRELEASE.*{one}", after)
+        self.stop()
+        return self.leases.read_text()
+
     def forget(self) -> None:
         """Forget all leases, while it is stopped, but not who it is itself (to DHCPv6)."""
         lines = self.leases.read_text().splitlines(keepends=True)
