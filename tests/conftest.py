@@ -17,6 +17,19 @@ from tests.kit.host import SYSTEM_DIRECTORIES, Host
 from tests.kit.namespace import CLONE_NEWNS, MNT_DETACH, MS_PRIVATE, MS_REC, Namespace, libc, mount
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The two options of tests/reliability; pytest takes options only from here."""
+    group = parser.getgroup("pycni")
+    group.addoption(
+        "--whole", action="store_true", help="every point of the long matrices, not a sample"
+    )
+    group.addoption(
+        "--tables",
+        action="store_true",
+        help="with --whole: write the tables into docs/reliability.md",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_mounts() -> Iterator[None]:
     """A mount namespace of the session's own, the suite's default directories empty in it.
