@@ -1,0 +1,163 @@
+"""The commands: each with a line about it, its arguments, and what runs it.
+
+What runs a command is imported when it is called: cnitool starts in the time of the one that is
+wanted. Completion, man pages and help are made from this table.
+"""
+
+from __future__ import annotations
+
+from cni.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from cnitool.settings import Settings
+
+    Parser: TypeAlias = argparse.ArgumentParser
+    Options: TypeAlias = argparse.Namespace
+
+
+@record
+class Command:
+    """arguments: adds its own to its parser; the second parser holds the options of all commands,
+    for the parsers of subcommands. run: does it, gives the exit status, raises CniError."""
+
+    name: str
+    about: str
+    arguments: Callable[[Parser, Parser], None]
+    run: Callable[[Settings, Options], int]
+
+
+# ---- arguments
+
+
+def _network(parser: Parser, common: Parser) -> None:
+    del common
+    parser.add_argument("network", help="the network's name, or its file, with a slash")
+
+
+def _network_and_netns(parser: Parser, common: Parser) -> None:
+    _network(parser, common)
+    parser.add_argument("netns", help="the namespace's path, such as /run/netns/NAME")
+
+
+def _network_and_ignored_netns(parser: Parser, common: Parser) -> None:
+    _network(parser, common)
+    parser.add_argument("netns", nargs="?", help="ignored; the reference's cnitool wants it")
+
+
+def _for_programs(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _gc_arguments(parser: Parser, common: Parser) -> None:
+    _network_and_ignored_netns(parser, common)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--keep",
+        action="append",
+        metavar="CONTAINER[:IFNAME]",
+        help="an attachment that is valid, by the container's id or the path of its namespace; "
+        "may be repeated",
+    )
+    which.add_argument("--all", action="store_true", help="none is valid: remove all of them")
+
+
+def _list_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    parser.add_argument("network", nargs="?", help="only this one")
+    _for_programs(parser)
+
+
+def _overlay_arguments(parser: Parser, common: Parser) -> None:
+    acts = parser.add_subparsers(dest="act", required=True, metavar="COMMAND")
+    for name, about in (
+        ("nodes", "show the hosts of an overlay, and which of them are alive"),
+        ("state", "ask this host's watcher how it keeps up with the others"),
+        ("reclaim", "give up a dead host: its subnets and addresses are free for others then"),
+        ("restore", "enter this host again, with the subnets it had, after etcd has lost it"),
+    ):
+        act = acts.add_parser(name, help=about, description=about, parents=[common])
+        _network(act, common)
+        if name == "reclaim":
+            act.add_argument("node", help="its name in etcd, as `nodes` shows it")
+        _for_programs(act)
+
+
+# ---- what runs them
+
+
+def _add(settings: Settings, options: Options) -> int:
+    from cnitool import attach
+
+    return attach.add(settings, options.network, options.netns)
+
+
+def _check(settings: Settings, options: Options) -> int:
+    from cnitool import attach
+
+    return attach.check(settings, options.network, options.netns)
+
+
+def _delete(settings: Settings, options: Options) -> int:
+    from cnitool import attach
+
+    return attach.delete(settings, options.network, options.netns)
+
+
+def _gc(settings: Settings, options: Options) -> int:
+    from cnitool import attach
+
+    return attach.gc(settings, options.network, options.keep or ())
+
+
+def _status(settings: Settings, options: Options) -> int:
+    from cnitool import attach
+
+    return attach.status(settings, options.network)
+
+
+def _validate(settings: Settings, options: Options) -> int:
+    from cnitool import validate
+
+    return validate.run(settings, options.network)
+
+
+def _list(settings: Settings, options: Options) -> int:
+    from cnitool import listing
+
+    return listing.run(settings, options.network or "", as_json=options.json)
+
+
+def _overlay(settings: Settings, options: Options) -> int:
+    from cnitool import overlay
+
+    return overlay.run(settings, options)
+
+
+COMMANDS = (
+    Command(
+        "add", "attach a namespace to a network and print the result", _network_and_netns, _add
+    ),
+    Command("check", "compare an attachment with the result of add", _network_and_netns, _check),
+    Command("del", "detach a namespace from a network", _network_and_netns, _delete),
+    Command(
+        "gc", "remove what is left of attachments that are not valid any more", _gc_arguments, _gc
+    ),
+    Command(
+        "status", "ask whether a network could serve an add", _network_and_ignored_netns, _status
+    ),
+    Command(
+        "validate",
+        "look for mistakes in a network's configuration",
+        _network_and_ignored_netns,
+        _validate,
+    ),
+    Command("list", "show networks, and what is attached to them", _list_arguments, _list),
+    Command(
+        "overlay", "see who is in an overlay, and remove who is dead", _overlay_arguments, _overlay
+    ),
+)
