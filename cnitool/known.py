@@ -221,7 +221,7 @@ IPAM: dict[str, Keys] = {
         "ipv6": ("", "none", "dhcp", "slaac", "auto"),
     },
     "etcd-ipam": {**_RANGES, **_ETCD},
-    "host-local": {**_RANGES, "dataDir": STRING},
+    "host-local": {**_RANGES, "dataDir": STRING, "releaseOnReboot": BOOLEAN},
     "static": {
         "type": STRING,
         "addresses": [{"address": INTERFACE, "gateway": ADDRESS}],

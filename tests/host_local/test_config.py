@@ -53,6 +53,7 @@ CASES = [
     *(("ipam.dataDir", value) for value in [*NO_STRING, "a\0b", "\ud800"]),
     *(("ipam.resolvConf", value) for value in [*NO_STRING, "a\0b"]),
     *(("ipam.reportExhaustion", value) for value in [0, 1, "true", [], {}]),
+    *(("ipam.releaseOnReboot", value) for value in [0, 1, "true", [], {}]),
     *(("ipam.ranges", value) for value in [*NO_LIST, None, []]),
     *(("ipam.ranges[0]", value) for value in [*NO_LIST, None, []]),
     *(("ipam.ranges[0][0]", value) for value in [*NO_OBJECT, None]),

@@ -212,7 +212,7 @@ def test_the_same_times_set_again_are_noticed(network: Network) -> None:
 
 def test_another_boot(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     network.add()
-    monkeypatch.setattr(shards, "_boot_id", lambda: "another boot")
+    monkeypatch.setattr(shards, "boot_id", lambda: "another boot")
     assert not is_current(network)
 
 

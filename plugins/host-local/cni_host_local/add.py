@@ -79,7 +79,8 @@ def _reserve_in(store: Store, config: Config, owner: Attachment) -> list[Address
 def _allocate(
     store: Store, config: Config, owner: Attachment, drafts: list[Draft]
 ) -> list[Address] | None:
-    ledger = Ledger(store)
+    ledger = Ledger(store, release=config.release)
+    ledger.release_earlier(owner)
     try:
         addresses = choose(store, ledger, config, owner)
         for draft, address in zip(drafts, addresses, strict=True):

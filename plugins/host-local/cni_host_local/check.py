@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Attachment, Call
     from cni.ip import Address
+    from cni_host_local.config import Config
     from cni_host_local.store import Store
 
 
@@ -25,7 +26,7 @@ def check(call: Call) -> None:
     expected = [item.address.ip for item in previous]
     ours = [one for one in expected if any(each.range_of(one) for each in config.ranges.sets)]
     try:
-        problems = _problems(config.directory, ours, call.attachment)
+        problems = _problems(config, ours, call.attachment)
     except OSError as error:
         raise unusable(config.directory, error) from error
     if problems:
@@ -36,18 +37,18 @@ def check(call: Call) -> None:
         )
 
 
-def _problems(directory: str, expected: list[Address], owner: Attachment) -> list[str]:
-    store = open_store(directory)
+def _problems(config: Config, expected: list[Address], owner: Attachment) -> list[str]:
+    store = open_store(config.directory)
     if store is None:
-        return [f"the directory {directory} is missing"]
+        return [f"the directory {config.directory} is missing"]
     with store:
         if expected:
             return list(filter(None, (_problem(store, address, owner) for address in expected)))
         with store.lock:
-            ledger = Ledger(store)
+            ledger = Ledger(store, release=config.release)
             found = ledger.held_by(owner)
             ledger.save()
-        return [] if found else [f"no reservation in {directory} is its own"]
+        return [] if found else [f"no reservation in {config.directory} is its own"]
 
 
 def _problem(store: Store, address: Address, owner: Attachment) -> str:

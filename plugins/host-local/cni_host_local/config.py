@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from cni.errors import CniError
 from cni.range_config import read_ranges
 from cni.record import record
 
@@ -17,23 +18,27 @@ if TYPE_CHECKING:
     from cni.range_config import RangeConfig
 
 DATA_DIR = "/var/lib/cni/networks"
+_RELEASE = "releaseOnReboot"
 
 
 @record
 class Config:
     """What ADD, CHECK and STATUS work with.
 
-    directory: the network's, which holds a file for each address.
+    directory: the network's, which holds a file for each address. release: whether what earlier
+    boots of this machine have left is released.
     """
 
     directory: str
     ranges: RangeConfig
+    release: bool
 
 
 def read_config(call: Call) -> Config:
     """Check the whole configuration. Raises CniError that names the key or the argument."""
     ranges = read_ranges(call)
-    return Config(read_directory(call), ranges)
+    release = call.config.object("ipam").boolean(_RELEASE, default=True)
+    return Config(read_directory(call), ranges, release)
 
 
 def read_directory(call: Call) -> str:
@@ -44,3 +49,11 @@ def read_directory(call: Call) -> str:
     """
     data_dir = call.config.object("ipam").string("dataDir") or DATA_DIR
     return os.path.join(data_dir, call.network)
+
+
+def read_release(call: Call) -> bool:
+    """The same as `Config.release`, for DEL and GC; false where what it says is wrong."""
+    try:
+        return call.config.object("ipam").boolean(_RELEASE, default=True)
+    except CniError:
+        return False

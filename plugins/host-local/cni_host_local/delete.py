@@ -7,7 +7,7 @@ configuration became wrong meanwhile.
 from __future__ import annotations
 
 from cni.errors import TRY_AGAIN_LATER, CniError
-from cni_host_local.config import read_directory
+from cni_host_local.config import read_directory, read_release
 from cni_host_local.ledger import Ledger
 from cni_host_local.store import name_of, open_store
 
@@ -24,7 +24,7 @@ def delete(call: Call) -> None:
     """
     directory = read_directory(call)
     try:
-        while not _release_at(directory, call.attachment):
+        while not _release_at(directory, read_release(call), call.attachment):
             pass
     except OSError as error:
         raise CniError(
@@ -35,7 +35,7 @@ def delete(call: Call) -> None:
         ) from error
 
 
-def _release_at(directory: str, owner: Attachment) -> bool:
+def _release_at(directory: str, earlier: bool, owner: Attachment) -> bool:
     """False where the directory was replaced by another one in the meantime."""
     store = open_store(directory)
     if store is None:
@@ -45,7 +45,7 @@ def _release_at(directory: str, owner: Attachment) -> bool:
             with store.lock:
                 if not store.in_place():
                     return False
-                released = _release(store, owner)
+                released = _release(store, earlier, owner)
         except FileNotFoundError:
             if store.in_place():
                 raise
@@ -55,8 +55,8 @@ def _release_at(directory: str, owner: Attachment) -> bool:
     return True
 
 
-def _release(store: Store, owner: Attachment) -> bool:
-    ledger = Ledger(store)
+def _release(store: Store, earlier: bool, owner: Attachment) -> bool:
+    ledger = Ledger(store, release=earlier)
     held = ledger.held_by(owner)
     problem: OSError | None = None
     for address in held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cni.errors import IO_FAILURE, CniError, together
 from cni.names import name_problem
-from cni_host_local.config import read_directory
+from cni_host_local.config import read_directory, read_release
 from cni_host_local.ledger import Ledger
 from cni_host_local.store import open_store, unusable
 
@@ -21,7 +21,7 @@ def gc(call: Call) -> None:
     """
     directory = read_directory(call)
     try:
-        problems = _sweep(directory, _keep_valid(call.valid_attachments))
+        problems = _sweep(directory, read_release(call), _keep_valid(call.valid_attachments))
     except OSError as error:
         raise unusable(directory, error) from error
     if problems:
@@ -33,13 +33,13 @@ def gc(call: Call) -> None:
         )
 
 
-def _sweep(directory: str, keep: Keep) -> list[OSError]:
+def _sweep(directory: str, release: bool, keep: Keep) -> list[OSError]:
     store = open_store(directory)
     if store is None:
         return []
     with store:
         with store.lock:
-            ledger = Ledger(store, keep)
+            ledger = Ledger(store, release=release, keep=keep)
             ledger.save()
         if ledger.removed:
             store.sync()

@@ -1,17 +1,21 @@
 """Who holds which address: the directory and its index as one, for the holder of the lock.
 
 Every answer is as true as reading all files would be. Where the index is not of this moment, or
-what it says does not agree with a file, the directory is read once and a new index made.
+what it says does not agree with a file, the directory is read once and a new index made. No index
+is of this moment after a reboot: so the first call after one reads all files, and releases what
+earlier boots have left.
 """
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 
+from cni_host_local import boot
 from cni_host_local.index import new_index, open_index
 from cni_host_local.shards import BrokenIndexError
-from cni_host_local.store import content_of, name_of, split_holder
+from cni_host_local.store import content_of, name_of, read_content, split_holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +40,12 @@ class Ledger:
     removed: how many files scans have removed. problems: those they could not read or remove.
     """
 
-    def __init__(self, store: Store, keep: Keep | None = None) -> None:
-        """keep: read every file, and remove those for which it is false."""
+    def __init__(self, store: Store, *, release: bool, keep: Keep | None = None) -> None:
+        """release: whether a scan releases what earlier boots have left. keep: read every file, and
+        remove those for which it is false and no others.
+        """
         self._store = store
+        self._release = release
         self._changed = False
         self.removed = 0
         self.problems: list[OSError] = []
@@ -85,6 +92,16 @@ class Ledger:
             elif holder is None or zlib.crc32(holder[0]) != zlib.crc32(container_id):
                 return None
         return exact or older
+
+    def release_earlier(self, owner: Attachment) -> None:
+        """Release what the attachment itself holds from before the last boot.
+
+        It is being made anew, so a namespace of the old one's name proves nothing.
+        """
+        for address in self.held_by(owner) if self._release else ():
+            if self._store.is_of_earlier_boot(name_of(address)):
+                self._store.remove(name_of(address))
+                self.discard(address, owner)
 
     def next_free(self, spans: list[Span]) -> int | None:
         """The first free address in the spans."""
@@ -135,17 +152,23 @@ class Ledger:
         self._changed = True
         self._index = new_index(self._store.path, self._store.fd)
         self._index.fill(self._scan(keep))
+        if keep is not None:
+            self._index.scanned = (0.0, self._index.scanned[1])  # it released nothing of itself
 
     def _scan(self, keep: Keep | None) -> Iterator[tuple[int, bytes | None]]:
         store = self._store
         for name, address in store.addresses():
             holder: tuple[bytes, bytes] | None = None
             try:
-                content = store.read(name)
-                if content is None:
+                fd = store.open(name)
+                if fd is None:
                     continue
-                holder = split_holder(content)
-                if holder is None or (keep is not None and not keep(*holder)):
+                try:
+                    holder = split_holder(read_content(fd))
+                    stays = holder is not None and self._stays(fd, holder, keep)
+                finally:
+                    os.close(fd)
+                if not stays:
                     store.remove(name)
                     self.removed += 1
                     continue
@@ -156,3 +179,15 @@ class Ledger:
                 error.filename = f"{store.path}/{name}"
                 self.problems.append(error)
             yield address, holder[0] if holder else None
+
+    def _stays(self, fd: int, holder: tuple[bytes, bytes], keep: Keep | None) -> bool:
+        """Whether the reservation open at `fd` is kept by a scan."""
+        mark = boot.mark_of(fd)
+        if not mark and holder[1]:
+            # The reference's, in its present format: there by now, so of this boot or before.
+            # What somebody put there by hand looks otherwise, and is nobody's to release.
+            boot.mark(fd)
+        if keep is not None:
+            return keep(*holder)
+        gone = self._release and boot.is_earlier(mark)
+        return not gone or boot.is_alive(self._store, *holder)

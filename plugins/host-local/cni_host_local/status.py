@@ -67,7 +67,7 @@ def _refuse_exhausted(config: Config) -> None:
         if store is None:
             return
         with store, store.lock:
-            ledger = Ledger(store)
+            ledger = Ledger(store, release=config.release)
             try:
                 for index, one in enumerate(config.ranges.sets):
                     next_address(store, ledger, one, index)

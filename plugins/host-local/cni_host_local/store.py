@@ -13,6 +13,7 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from cni.errors import IO_FAILURE, TRY_AGAIN_LATER, CniError
 from cni.ip import parse_address
+from cni_host_local import boot
 from hostnet.lock import Lock, LockTimeout
 
 TYPE_CHECKING = False
@@ -47,6 +48,11 @@ def split_holder(content: bytes) -> tuple[bytes, bytes] | None:
     if not container_id or b"\0" in content:
         return None
     return container_id.rstrip(), ifname.lstrip()
+
+
+def read_content(fd: int) -> bytes:
+    """An open reservation's content."""
+    return os.read(fd, _LARGEST)
 
 
 def wide(address: Address) -> int:
@@ -114,15 +120,31 @@ class Store:
         except FileNotFoundError:
             return False
 
-    def read(self, name: str) -> bytes | None:
-        """A file's content, None where it is missing."""
+    def open(self, name: str) -> int | None:
+        """A file, open for reading, None where it is missing."""
         try:
             # Not to wait for ever where somebody left a pipe.
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self.fd)
+            return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=self.fd)
         except FileNotFoundError:
             return None
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, None where it is missing."""
+        fd = self.open(name)
+        if fd is None:
+            return None
         try:
-            return os.read(fd, _LARGEST)
+            return read_content(fd)
+        finally:
+            os.close(fd)
+
+    def is_of_earlier_boot(self, name: str) -> bool:
+        """Whether the reservation was made before this machine's last boot."""
+        fd = self.open(name)
+        if fd is None:
+            return False
+        try:
+            return boot.is_earlier(boot.mark_of(fd))
         finally:
             os.close(fd)
 
@@ -255,6 +277,7 @@ class Draft:
             raise
 
     def _write(self) -> None:
+        boot.mark(self._fd)
         os.write(self._fd, self._content)
         os.fsync(self._fd)
 
