@@ -52,6 +52,11 @@ else:
     import _signal  # `signal` dresses the numbers up as enums, which takes 4 ms
 
 _SHOWN = 500
+_NEEDS = ("CAP_NET_ADMIN", "CAP_SYS_ADMIN")
+"""Shaping a network, and entering a container's namespace."""
+# The words of EPERM and EACCES, and iptables-legacy's. An error that was made of several, and a
+# program, have words only.
+_REFUSALS = ("not permitted", "ermission denied", "nable to initialize")
 
 
 @record
@@ -59,7 +64,8 @@ class Plugin:
     """One plugin: its name, a line about it, and its verbs.
 
     add returns a Result; the others return nothing and raise CniError to fail. gc and status may
-    be missing: SPEC.md then has them succeed.
+    be missing: SPEC.md then has them succeed. needs: the capabilities (capabilities(7)) that not
+    all of its verbs work without.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Plugin:
     check: Callable[[Call], None]
     gc: Callable[[Call], None] | None = None
     status: Callable[[Call], None] | None = None
+    needs: tuple[str, ...] = _NEEDS
 
     def added(self, call: Call) -> Result:
         """ADD, with errors that name this plugin and the network."""
@@ -92,20 +99,30 @@ class Plugin:
             raise self._named(error, call) from error
 
     def _named(self, error: CniError | OSError, call: Call) -> CniError:
-        return _named(error, f'{self.name} on network "{call.network}"')
+        return _named(error, f'{self.name} on network "{call.network}"', self.needs)
 
 
 class _NamedError(CniError):
     """An error whose message says whose it is."""
 
 
-def _named(error: CniError | OSError, where: str) -> CniError:
+def _named(error: CniError | OSError, where: str, needs: tuple[str, ...] = ()) -> CniError:
     left = notes(error)  # what could not be undone
+    hint = _hint(str(error), needs)
     if isinstance(error, OSError):  # hostnet's errors are OSErrors with a sentence of their own
         code = TRY_AGAIN_LATER if isinstance(error, TimeoutError) else SYSTEM
-        return _NamedError(code, f"{where}: {error}", left)
+        return _NamedError(code, f"{where}: {error}{hint}", left)
     details = "; ".join(filter(None, (error.details, left)))
-    return _NamedError(error.code, f"{where}: {error.msg}", details)
+    return _NamedError(error.code, f"{where}: {error.msg}{hint}", details)
+
+
+def _hint(text: str, needs: tuple[str, ...]) -> str:
+    """What to end a refusal's text with: the privileges that are missing."""
+    if not any(words in text for words in _REFUSALS):
+        return ""
+    from cni import privilege
+
+    return privilege.hint(text, needs)
 
 
 class Terminated(BaseException):

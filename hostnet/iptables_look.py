@@ -157,6 +157,16 @@ _ACCEPT = -2  # -NF_ACCEPT - 1
 _ATTEMPTS = 20
 
 
+class LegacyError(OSError):
+    """The kernel does not show the tables of iptables-legacy."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code, os.strerror(code))
+
+    def __str__(self) -> str:
+        return f"cannot read the tables of iptables-legacy: {self.strerror}"
+
+
 class Blob:
     """A table of iptables-legacy as the kernel has it. Raises OSError."""
 
@@ -165,7 +175,11 @@ class Blob:
     def __init__(self, version: int, table: str) -> None:
         self._version = version
         family, level = _LEVELS[version]
-        sock = _socket.socket(family, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, 255)  # IPPROTO_RAW
+        try:
+            kind = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC
+            sock = _socket.socket(family, kind, 255)  # IPPROTO_RAW
+        except OSError as error:
+            raise LegacyError(error.errno or errno.EIO) from error
         try:
             name = table.encode()
             for _attempt in range(_ATTEMPTS):
@@ -174,7 +188,9 @@ class Blob:
                 wanted = struct.pack("@32sI0Q", name, size)
                 try:
                     found = _getsockopt(sock, level, _SO_GET_ENTRIES, wanted, _ENTRIES_HEAD + size)
-                except BlockingIOError:  # it has another size by now
+                except LegacyError as error:
+                    if error.errno != errno.EAGAIN:  # it has another size by now
+                        raise
                     continue
                 self.data = found[_ENTRIES_HEAD:]
                 self._first, self._last = info[2 + _FORWARD], info[7 + _FORWARD]
@@ -211,6 +227,5 @@ def _getsockopt(sock: _socket.socket, level: int, option: int, given: bytes, siz
     buffer = bytes(bytearray(given.ljust(size, b"\0")))
     length = bytes(bytearray(struct.pack("@I", size)))
     if function(sock.fileno(), level, option, buffer, length):
-        code = _ctypes.get_errno()
-        raise OSError(code, f"cannot read the tables of iptables-legacy: {os.strerror(code)}")
+        raise LegacyError(_ctypes.get_errno())
     return buffer

@@ -5,6 +5,7 @@ rtnetlink does not make them; it shows what they are.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -44,19 +45,33 @@ def create(
     """Create a TAP device that stays, in the namespace where the thread is.
 
     multi_queue: whether programs may attach to it several times at once. owner, group: who may
-    attach to it besides root, by number up to ID_MAX. Raises OSError: ENOENT without the kernel's
+    attach to it besides root, by number up to ID_MAX. Raises TapError: ENOENT without the kernel's
     tun, EBUSY where there is an interface of this name.
     """
     flags = IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL | (IFF_MULTI_QUEUE if multi_queue else 0)
-    fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
-        for request, number in ((TUNSETOWNER, owner), (TUNSETGROUP, group)):
-            if number is not None:
-                fcntl.ioctl(fd, request, number - 2**32 if number >= 2**31 else number)
-        fcntl.ioctl(fd, TUNSETPERSIST, 1)
-    finally:
-        os.close(fd)
+        fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
+            for request, number in ((TUNSETOWNER, owner), (TUNSETGROUP, group)):
+                if number is not None:
+                    fcntl.ioctl(fd, request, number - 2**32 if number >= 2**31 else number)
+            fcntl.ioctl(fd, TUNSETPERSIST, 1)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise TapError(error.errno or errno.EIO, name) from error
+
+
+class TapError(OSError):
+    """A TAP device could not be made."""
+
+    def __init__(self, code: int, name: str) -> None:
+        super().__init__(code, os.strerror(code))
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"cannot create the TAP interface {self.name} by {DEVICE}: {self.strerror}"
 
 
 class Tap:

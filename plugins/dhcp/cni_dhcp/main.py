@@ -52,4 +52,5 @@ PLUGIN = Plugin(
     _check,
     gc=_gc,
     status=_status,
+    needs=(),
 )

@@ -79,5 +79,12 @@ def _previous(call: Call) -> Result:
 
 
 PLUGIN = Plugin(
-    "firewall", f"CNI firewall plugin, pycni {__version__}", add, delete, check, gc, status
+    "firewall",
+    f"CNI firewall plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    needs=("CAP_NET_ADMIN",),
 )

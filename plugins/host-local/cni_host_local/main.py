@@ -49,4 +49,5 @@ PLUGIN = Plugin(
     _check,
     gc=_gc,
     status=_status,
+    needs=(),
 )

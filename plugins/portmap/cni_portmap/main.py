@@ -88,5 +88,12 @@ def _previous(call: Call) -> Result:
 
 
 PLUGIN = Plugin(
-    "portmap", f"CNI portmap plugin, pycni {__version__}", add, delete, check, gc, status
+    "portmap",
+    f"CNI portmap plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    needs=("CAP_NET_ADMIN",),
 )

@@ -65,5 +65,5 @@ def status(call: Call) -> None:
 
 
 PLUGIN = Plugin(
-    "static", f"CNI static plugin, pycni {__version__}", add, delete, check, status=status
+    "static", f"CNI static plugin, pycni {__version__}", add, delete, check, status=status, needs=()
 )
