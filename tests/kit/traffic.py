@@ -123,7 +123,7 @@ def _socket_for(address: str, protocol: str) -> socket.socket:
     return socket.socket(family, kind, IPPROTO_SCTP if protocol == "sctp" else 0)
 
 
-def ping(ns: Namespace, address: str, seconds: float = 1) -> float | None:
+def ping(ns: Namespace, address: str, seconds: float = 5) -> float | None:
     """Milliseconds until the first echo reply to one request from `ns`; None for none in time."""
     six = ":" in address
     request = struct.pack("!BBHHH", 128 if six else 8, 0, 0, os.getpid() & 0xFFFF, 1)
