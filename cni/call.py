@@ -62,7 +62,8 @@ class Call:
     path: the directories of CNI_PATH. config, stdin: the plugin's config, decoded and as it came.
     environ: the whole environment, for plugins that are delegated to. prev_result: of the plugin
     before in the chain. valid_attachments: for GC only. bundle: the plugins that can be delegated
-    to without a process, None where there are none.
+    to without a process, None where there are none. delegated: another plugin of the bundle asks,
+    and not a runtime.
     """
 
     command: str
@@ -79,6 +80,7 @@ class Call:
     prev_result: Result | None = None
     valid_attachments: frozenset[Attachment] = frozenset()
     bundle: Bundle | None = None
+    delegated: bool = False
 
     @property
     def attachment(self) -> Attachment:

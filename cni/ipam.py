@@ -7,8 +7,9 @@ is one verb; those without an `ipam` section are the caller's affair.
 from __future__ import annotations
 
 from cni import execute, wire
-from cni.errors import DELEGATE_FAILED, CniError
+from cni.errors import DELEGATE_FAILED, INVALID_CONFIG, CniError
 from cni.jsonvalue import parse_object
+from cni.record import replace
 from cni.stderr import say
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def add(call: Call, name: str) -> Result:
     """
     found, plugin = _resolve(call, name)
     if plugin is not None:
-        return plugin.added(call)
+        return plugin.added(replace(call, delegated=True))
     try:
         return _result(_execute(call, name, found), name, call.version)
     except BaseException as error:  # a signal that ended it half-way too
@@ -92,13 +93,22 @@ def status(call: Call, name: str) -> None:
 def _forward(call: Call, name: str) -> None:
     found, plugin = _resolve(call, name)
     if plugin is not None:
-        plugin.perform(call)
+        plugin.perform(replace(call, delegated=True))
     else:
         _execute(call, name, found)
 
 
 def _resolve(call: Call, name: str) -> tuple[str, Plugin | None]:
-    """Where the delegate is, and the delegate itself where it is one of our bundle's."""
+    """Where the delegate is, and the delegate itself where it is one of our bundle's.
+
+    One that asks for an IPAM plugin itself is none: it would ask for itself, and so on for ever.
+    """
+    if call.delegated:
+        raise CniError(
+            INVALID_CONFIG,
+            f'key "ipam.type": found "{name}", which gives no addresses but asks for an IPAM '
+            "plugin itself; expected one such as host-local",
+        )
     found = execute.find(name, call.path)
     bundle = call.bundle
     if bundle is not None and bundle.owns(name, found):

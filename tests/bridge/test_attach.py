@@ -475,6 +475,20 @@ def test_a_missing_ipam_plugin(runtime: Runtime, host: Host, container: Namespac
     assert "cni0" not in host.links()
 
 
+@pytest.mark.parametrize("plugin", ["bridge", "ptp"])
+def test_an_interface_plugin_is_no_ipam_plugin(
+    plugin: str, runtime: Runtime, host: Host, container: Namespace
+) -> None:
+    """It reads the same `ipam.type`, and would ask itself for ever."""
+    config = network({"type": plugin})
+    for verb in ("ADD", "DEL", "GC", "STATUS"):
+        more = {"cni.dev/valid-attachments": []} if verb == "GC" else {}
+        with pytest.raises(PluginError, match=f'key "ipam.type": found "{plugin}"') as caught:
+            runtime.call(verb, {**config, **more}, netns=container)
+        assert caught.value.code == INVALID_CONFIG
+    assert "cni0" not in host.links()
+
+
 def test_wrong_config_touches_nothing(
     runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
 ) -> None:
