@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etcd_json.document import base64, child, children, number, revision, span
+from etcd_json.document import base64, child, children, number, revision, span, strange
 from etcd_json.errors import Compacted, NoLease
 from etcd_json.session import Session
 from etcd_json.values import Outcome, key_values, put_request
@@ -136,7 +136,11 @@ class Etcd:
             for one in children(answer, "responses")
             if "response_range" in one
         ]
-        return Outcome(answer.get("succeeded") is True, revision(answer), found)
+        succeeded = answer.get("succeeded") is True
+        reads = sum(not one.changes for one in (then if succeeded else else_))
+        if len(found) != reads:
+            raise strange(f"{len(found)} answers to {reads} questions")
+        return Outcome(succeeded, revision(answer), found)
 
     def grant(self, seconds: int) -> int:
         """A new lease that dies after so many seconds without `keep_alive`; its number."""

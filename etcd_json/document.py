@@ -27,7 +27,7 @@ def decode(body: bytes) -> Document:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise _strange(body.decode(errors="replace"))
+        raise strange(body.decode(errors="replace"))
     return found
 
 
@@ -44,14 +44,14 @@ def number(document: Document, key: str) -> int:
             return int(value)
         except ValueError:
             pass
-    raise _strange(f"{key}: {value}")
+    raise strange(f"{key}: {value}")
 
 
 def string(document: Document, key: str) -> str:
     """Text; empty where it is absent."""
     value = document.get(key, "")
     if not isinstance(value, str):
-        raise _strange(f"{key}: {value}")
+        raise strange(f"{key}: {value}")
     return value
 
 
@@ -59,7 +59,7 @@ def child(document: Document, key: str) -> Document:
     """An object; an empty one where it is absent."""
     value = document.get(key, {})
     if not isinstance(value, dict):
-        raise _strange(f"{key}: {value}")
+        raise strange(f"{key}: {value}")
     return value
 
 
@@ -67,11 +67,11 @@ def children(document: Document, key: str) -> list[Document]:
     """A list of objects; empty where it is absent."""
     values = document.get(key, [])
     if not isinstance(values, list):
-        raise _strange(f"{key}: {values}")
+        raise strange(f"{key}: {values}")
     found: list[Document] = []
     for value in values:
         if not isinstance(value, dict):
-            raise _strange(f"{key}: {value}")
+            raise strange(f"{key}: {value}")
         found.append(value)
     return found
 
@@ -89,7 +89,7 @@ def text(document: Document, key: str) -> str:
     try:
         return binascii.a2b_base64(string(document, key)).decode("utf-8", "surrogateescape")
     except ValueError:
-        raise _strange(f"{key}: {document[key]}") from None
+        raise strange(f"{key}: {document[key]}") from None
 
 
 def base64(text: str | bytes) -> str:
@@ -110,7 +110,8 @@ def span(prefix: str) -> Document:
     return {"key": base64(start or b"\0"), "range_end": base64(end)}
 
 
-def _strange(found: str) -> EtcdError:
+def strange(found: str) -> EtcdError:
+    """The error for an answer that is none of etcd's, and what it holds."""
     shown = found if len(found) <= _SHOWN else found[:_SHOWN] + "…"
     return EtcdError(
         f"this is no answer of etcd's JSON gateway: {shown!r}; see that the endpoint is a client "

@@ -149,6 +149,12 @@ def test_comparisons(etcd: Etcd) -> None:
     assert etcd.transact([absent("k")], []).succeeded
 
 
+def test_a_transaction_whose_reads_are_not_answered_is_no_answer(proxy: Proxy) -> None:
+    proxy.on_answer = lambda piece: piece.replace(b'"responses"', b'"something"')
+    with Etcd([proxy.url]) as client, pytest.raises(EtcdError, match="no answer of etcd's JSON"):
+        client.transact([], [get("net/a"), get("net/b")])
+
+
 def test_a_transaction_too_long_is_refused_with_etcds_reason(etcd: Etcd) -> None:
     with pytest.raises(EtcdError, match="too many operations") as caught:
         etcd.transact([absent("k")], [put(str(number), "") for number in range(129)])
