@@ -9,6 +9,7 @@ from libcni.conf import NetworkConfigList, conf_files, network_from_file, read_f
 DEFAULT_DIRECTORY = "/etc/cni/net.d"
 LIST_EXTENSIONS = (".conflist",)
 SINGLE_EXTENSIONS = (".conf", ".json")
+_SHOWN = 200
 
 
 class NetworkNotFoundError(CniError):
@@ -90,5 +91,5 @@ def _not_found(
         )
     else:
         has = ", ".join(names) if names else "no network that can be read"
-        msg = f'no net configuration with name "{name}" in {directory}, which has {has}'
+        msg = f'no net configuration with name "{name[:_SHOWN]}" in {directory}, which has {has}'
     return NetworkNotFoundError(msg, "; ".join(problems), tuple(names))

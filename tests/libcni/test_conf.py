@@ -294,6 +294,9 @@ def test_not_found_lists_what_is_there(tmp_path: Path) -> None:
     )
     assert "30.conf is not JSON" in raised.value.details
     assert raised.value.names == ("one", "two")
+    with pytest.raises(NetworkNotFoundError) as raised:
+        load_network(str(tmp_path), "x" * 100_000)
+    assert len(raised.value.msg) < 1000
 
 
 # ---- JSON as Go writes it ------------------------------------------------------------------------
