@@ -72,6 +72,21 @@ def _list_arguments(parser: Parser, common: Parser) -> None:
     _for_programs(parser)
 
 
+def _inspect_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    parser.add_argument(
+        "what",
+        help="a container's id or its beginning, a pod, an address, a host port (8080, 8080/udp), "
+        "a MAC, a host interface, or a namespace",
+    )
+    _for_programs(parser)
+
+
+def _only_json(parser: Parser, common: Parser) -> None:
+    del common
+    _for_programs(parser)
+
+
 def _overlay_arguments(parser: Parser, common: Parser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="COMMAND")
     for name, about in (
@@ -132,6 +147,36 @@ def _list(settings: Settings, options: Options) -> int:
     return listing.run(settings, options.network or "", as_json=options.json)
 
 
+def _networks(settings: Settings, options: Options) -> int:
+    from cnitool import views
+
+    return views.networks(settings, as_json=options.json)
+
+
+def _attachments(settings: Settings, options: Options) -> int:
+    from cnitool import views
+
+    return views.attachments(settings, options.network or "", as_json=options.json)
+
+
+def _ports(settings: Settings, options: Options) -> int:
+    from cnitool import views
+
+    return views.ports(settings, as_json=options.json)
+
+
+def _inspect(settings: Settings, options: Options) -> int:
+    from cnitool import inspect
+
+    return inspect.run(settings, options.what, as_json=options.json)
+
+
+def _ipam(settings: Settings, options: Options) -> int:
+    from cnitool import ipam
+
+    return ipam.run(settings, options.network or "", as_json=options.json)
+
+
 def _overlay(settings: Settings, options: Options) -> int:
     from cnitool import overlay
 
@@ -156,6 +201,21 @@ COMMANDS = (
         _network_and_ignored_netns,
         _validate,
     ),
+    Command("networks", "show the networks of this host", _only_json, _networks),
+    Command(
+        "attachments",
+        "show what is attached, as cache, IPAM files and kernel tell of it",
+        _list_arguments,
+        _attachments,
+    ),
+    Command(
+        "inspect",
+        "show all there is about a container, an address or a port",
+        _inspect_arguments,
+        _inspect,
+    ),
+    Command("ipam", "show how full the ranges are, and what the dead hold", _list_arguments, _ipam),
+    Command("ports", "show the published ports, and whose they are", _only_json, _ports),
     Command("list", "show networks, and what is attached to them", _list_arguments, _list),
     Command(
         "overlay", "see who is in an overlay, and remove who is dead", _overlay_arguments, _overlay

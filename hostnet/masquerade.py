@@ -42,18 +42,25 @@ _SOURCES = {
 _SRCNAT = 100  # NF_IP_PRI_NAT_SRC, <linux/netfilter_ipv4.h>
 
 
-def add(nl: Netfilter, owner: str, addresses: Iterable[Interface]) -> bool:
+def add(
+    nl: Netfilter, owner: str, addresses: Iterable[Interface], *, thorough: bool = False
+) -> bool:
     """Masquerade what comes from exactly these addresses for `owner`; in one transaction.
 
     owner: "group/…", see `nfowner`; it is also the comment of the elements. addresses: the
     container's, with its prefix length, which says what its subnet is. The calling thread is in
-    the namespace of `nl`. Also restores the table's chains where
-    they are damaged. False where all was so already. Raises NftError, NetlinkError,
+    the namespace of `nl`. Also restores the table's chains where they are damaged; thorough:
+    whatever of the table is. False where all was so already. Raises NftError, NetlinkError,
     ContentionError.
     """
     wanted = list(dict.fromkeys(addresses))
-    _ensure(nl, wanted)
-    return _REGISTRY.give(nl, Owner(owner), [_record(address) for address in wanted])
+    laid = _TABLE.ensure(nl, lambda: _more_lengths(nl, wanted), thorough=thorough)
+    return _REGISTRY.give(nl, Owner(owner), [_record(address) for address in wanted]) or laid
+
+
+def is_known(nl: Netfilter, owner: str) -> bool:
+    """Whether this owner has anything. Raises NetlinkError."""
+    return bool(_REGISTRY.records(nl, Owner(owner)))
 
 
 def remove(nl: Netfilter, owner: str) -> None:
@@ -73,6 +80,11 @@ def remove_strangers(nl: Netfilter, group: str, keep: Iterable[str]) -> list[str
     for owner in strangers:
         _REGISTRY.remove(nl, owner)
     return [owner.name for owner in strangers]
+
+
+def listing(nl: Netfilter) -> list[tuple[Owner, Interface]]:
+    """Every address that is masqueraded, with its owner. Raises NetlinkError."""
+    return [(owner, _address(record)) for owner, record in _REGISTRY.listing(nl)]
 
 
 def problems(nl: Netfilter, owner: str, addresses: Iterable[Interface]) -> list[str]:
@@ -132,11 +144,6 @@ def _inside_rule(address: Interface) -> tuple[str, str]:
     of = _inside(address)
     mask = address.network.netmask
     return of.name, f"{word} saddr . {word} daddr & {mask} @{of.name} accept"
-
-
-def _ensure(nl: Netfilter, addresses: list[Interface]) -> None:
-    """Lay down the table where it is damaged, and what prefix lengths come for the first time."""
-    _TABLE.ensure(nl, lambda: _more_lengths(nl, addresses))
 
 
 def _more_lengths(nl: Netfilter, addresses: list[Interface]) -> str:

@@ -59,9 +59,15 @@ class Owner:
     @classmethod
     def found(cls, element: Element) -> Owner:
         """The owner of an element of `owners`."""
-        owner = cls(element.comment)
+        owner = cls.__new__(cls)
+        owner.name = element.comment
         owner.group, owner.member = str(element.key[0]), str(element.key[1])
         return owner
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the name is not cut short, as a comment's may be."""
+        return self.member == _hash(self.name)
 
 
 def group_key(group: str) -> str:
@@ -302,6 +308,11 @@ class Registry:
     def _is_free(self, draft: Draft, record: Values, owner: Owner) -> bool:
         elements = self._elements(record, owner)
         return all(one.map.shared or draft.get(one) is None for one in elements)
+
+    def listing(self, nl: Netfilter) -> list[tuple[Owner, Values]]:
+        """Every record there is, with whose it is; lists the whole map. Raises NetlinkError."""
+        found = sorted(dump(nl, self.owners), key=lambda one: (one.key[1], one.key[2]))
+        return [(Owner.found(one), one.data) for one in found]
 
     def strangers(self, nl: Netfilter, group: str, keep: Iterable[str]) -> list[Owner]:
         """The owners of this group that are not among `keep`. Lists the whole map."""

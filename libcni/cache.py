@@ -4,11 +4,13 @@ The reference's format, in its place and with its modes, so that Go runtimes and
 each other's containers: `<directory>/results/<network>-<container>-<ifname>`, one JSON object of
 kind `cniCacheV1` a file. Beyond the reference, an entry is written whole or not at all, also when
 the power fails, and one that somebody else left empty or torn is a missing result, not an error.
+What `store` and `remove` have done is on the disk when they return.
 """
 
 from __future__ import annotations
 
 import binascii
+import errno
 import os
 
 from cni import wire
@@ -31,15 +33,38 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY = "/var/lib/cni"
 KIND = "cniCacheV1"
 _LONGEST = 255  # NAME_MAX, linux/limits.h
+_NO_FSYNC = (errno.EINVAL, errno.EOPNOTSUPP)  # some network file systems have none for directories
+
+
+class Told:
+    """What ADD answered, decoded when it is asked for: who scans a cache looks at few results."""
+
+    __slots__ = ("_document", "_result")
+
+    def __init__(self, document: JsonObject) -> None:
+        self._document: JsonObject | None = document
+        self._result: Result | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Told) and self.result() == other.result()
+
+    def __hash__(self) -> int:
+        return hash(self.result())
+
+    def result(self) -> Result | None:
+        """The result; None where there is none that can be read."""
+        if self._document is not None:
+            self._result = _result(self._document)
+            self._document = None
+        return self._result
 
 
 @record
 class CachedAttachment:
     """An entry of the cache: an attachment that was made and not undone.
 
-    netns, args, capability_args: as ADD got them. config: the network's JSON document. result:
-    what ADD answered, None where the entry has none that can be read. since: when, in seconds of
-    the Unix epoch. path: the entry's file.
+    netns, args, capability_args: as ADD got them. config: the network's JSON document. since:
+    when, in seconds of the Unix epoch. path: the entry's file.
     """
 
     network: str
@@ -49,9 +74,14 @@ class CachedAttachment:
     args: Args
     capability_args: Mapping[str, JsonValue]
     config: bytes
-    result: Result | None
+    told: Told
     since: float
     path: str
+
+    @property
+    def result(self) -> Result | None:
+        """What ADD answered, None where the entry has none that can be read."""
+        return self.told.result()
 
     @property
     def key(self) -> AttachmentKey:
@@ -152,9 +182,7 @@ class Cache:
         if _other_owner(path, network, key) is not None:
             return
         try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
+            _remove(path)
         except OSError as error:
             raise _failure("removed", path, error) from error
 
@@ -210,6 +238,19 @@ def _make(directory: str) -> None:
     except FileExistsError:
         if not os.path.isdir(directory):  # else another ADD was as quick
             raise
+    _sync(os.path.dirname(directory) or ".")
+
+
+def _sync(directory: str) -> None:
+    """Wait until a directory's names are on the disk."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(handle)
 
 
 def _failure(done: str, path: str, error: OSError) -> CniError:
@@ -218,24 +259,39 @@ def _failure(done: str, path: str, error: OSError) -> CniError:
 
 def _write(path: str, data: bytes) -> None:
     """Replace a file by one of these bytes, and be sure that it lasts."""
-    import hashlib
-
-    directory, name = os.path.split(path)
-    # The same for each write of an entry, so that what a crash leaves is overwritten some day. A
-    # dot keeps it out of listings, and the digest keeps it short where the name is not.
-    digest = hashlib.blake2b(os.fsencode(name), digest_size=12).hexdigest()
-    temporary = os.path.join(directory, f".{digest}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    temporary = _temporary(path)
     with open(os.open(temporary, flags, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _sync(os.path.dirname(path))
+
+
+def _remove(path: str) -> None:
+    """Remove a file and what a crash has left of writing it, and be sure that they stay away."""
+    found = 0
+    for each in (path, _temporary(path)):
+        try:
+            os.unlink(each)
+        except FileNotFoundError:
+            continue
+        found += 1
+    if found:
+        _sync(os.path.dirname(path))
+
+
+def _temporary(path: str) -> str:
+    """The entry's name while it is written; a crash leaves it to the next write, or to `_remove`.
+
+    A dot keeps it out of listings, and the digest keeps it short where the name is not.
+    """
+    import hashlib
+
+    directory, name = os.path.split(path)
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=12).hexdigest()
+    return os.path.join(directory, f".{digest}.tmp")
 
 
 def _read(path: str) -> CachedAttachment:
@@ -265,7 +321,7 @@ def _entry(document: JsonObject, since: float, path: str) -> CachedAttachment:
         args=_pairs(document),
         capability_args=document.object("capabilityArgs").raw,
         config=config,
-        result=_result(document.object("result")),
+        told=Told(document.object("result")),
         since=since,
         path=path,
     )
@@ -300,9 +356,9 @@ def _legacy(path: str, network: str, key: AttachmentKey) -> CachedAttachment | N
         return None
     if document.has("kind"):
         return None
-    result = _result(document)
-    if result is None:
+    told = Told(document)
+    if told.result() is None:
         return None
     return CachedAttachment(
-        network, key.container_id, key.ifname, "", (), {}, b"", result, since, path
+        network, key.container_id, key.ifname, "", (), {}, b"", told, since, path
     )

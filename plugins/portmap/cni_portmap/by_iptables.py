@@ -115,26 +115,8 @@ def add(call: Call, config: Config, result: Result) -> None:
 
 def _add(nl: Netfilter | None, call: Call, config: Config, result: Result) -> None:
     wanted = planned(config, result, call.ifname)
-    networks = container_networks(result, call.ifname)
-    subnets = {version: str(one) for version, one in networks.items()}
     new: list[Published] = []
-
-    def plan(tool: Tool, found: Ruleset) -> Changes:
-        mine = [one for one in wanted if one.version == tool.version]
-        chains = found.get(TABLE, {})
-        chain = _Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
-        _require_free(call.owner, mine, chains, tool.version)
-        before = chain.published(chain.of({xtables.label(call.owner)}))
-        new.extend(one for one in mine if not any(_same_port(one, other) for other in before))
-        rules = iptables_rules.rules(config, call.owner, mine, subnets)
-        entries = iptables_rules.entries(config, call.owner, mine, tool.version)
-        commands = chain.giving(call.owner, rules, entries)
-        guarded = any(localhost_link(config, one) for one in mine)
-        return {
-            GUARD_TABLE: iptables_rules.guard(found.get(GUARD_TABLE, {})) if guarded else [],
-            TABLE: [*iptables_rules.shared(config, chains), *commands],
-        }
-
+    plan = _plan(call, config, result, wanted, new)
     if nl is not None:
         ownership.require_free(nl, Owner(call.owner), wanted)
     versions = {one.version for one in wanted}
@@ -152,6 +134,45 @@ def _add(nl: Netfilter | None, call: Call, config: Config, result: Result) -> No
         route_localhost(config, wanted)
         if nl is not None:
             flows.forget_older(nl, new)
+
+
+def restore(call: Call, config: Config, result: Result) -> bool:
+    """Publish again what is lost of what `add` of the same has; whether any was.
+
+    Nothing is undone when this fails: what is there is a running container's. Raises CniError,
+    OSError.
+    """
+    wanted = planned(config, result, call.ifname)
+    versions = {one.version for one in wanted}
+    plan = _plan(call, config, result, wanted, [])
+    changed = edit([Tool(version) for version in sorted(versions)], plan)
+    return route_localhost(config, wanted) or changed
+
+
+def _plan(
+    call: Call, config: Config, result: Result, wanted: list[Published], new: list[Published]
+) -> Callable[[Tool, Ruleset], Changes]:
+    """What makes the rules those of what is wanted. new: gets what was not published before."""
+    networks = container_networks(result, call.ifname)
+    subnets = {version: str(one) for version, one in networks.items()}
+
+    def plan(tool: Tool, found: Ruleset) -> Changes:
+        mine = [one for one in wanted if one.version == tool.version]
+        chains = found.get(TABLE, {})
+        chain = _Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
+        _require_free(call.owner, mine, chains, tool.version)
+        before = chain.published(chain.of({xtables.label(call.owner)}))
+        new.extend(one for one in mine if not any(_same_port(one, other) for other in before))
+        rules = iptables_rules.rules(config, call.owner, mine, subnets)
+        entries = iptables_rules.entries(config, call.owner, mine, tool.version)
+        commands = chain.giving(call.owner, rules, entries)
+        guarded = any(localhost_link(config, one) for one in mine)
+        return {
+            GUARD_TABLE: iptables_rules.guard(found.get(GUARD_TABLE, {})) if guarded else [],
+            TABLE: [*iptables_rules.shared(config, chains), *commands],
+        }
+
+    return plan
 
 
 def _same_port(one: Published, other: Published) -> bool:
@@ -277,6 +298,22 @@ def remove_strangers(nl: Netfilter | None, here: Here, network: str, keep: Itera
         )
 
 
+def listing(here: Here) -> list[tuple[str, Published]]:
+    """Every port that is published by iptables, with the label of its owner.
+
+    The label is empty for one of the reference's. Raises IptablesError.
+    """
+    found: list[tuple[str, Published]] = []
+    for version, variant in here.with_table(TABLE):
+        chains = Tool(version, variant).save(TABLE).get(TABLE, {})
+        for name in (one for one in chains if one.startswith(f"CNI-{PREFIX}")):
+            for rule in chains[name][1:]:
+                published = iptables_rules.published(rule, version)
+                if published is not None:
+                    found.append((iptables_rules.owner_of(rule), published))
+    return found
+
+
 def _take(
     nl: Netfilter | None,
     places: Iterable[Place],
@@ -336,6 +373,9 @@ def problems(call: Call, config: Config, result: Result) -> Iterator[str]:
         for entry in iptables_rules.entries(config, call.owner, mine, version):
             if not _is_there(tool, entry, chain.entries, config.conditions.get(version, "")):
                 yield f"chain {DNAT} of the iptables table {TABLE} lacks `{entry}`"
+        for one in mine:
+            if rule := iptables_rules.shadow(chains, one):
+                yield f"port {shown(one)} is led elsewhere first, by the iptables rule `{rule}`"
         for _how, name, rule in iptables_rules.missing(config, chains):
             yield f"chain {name} of the iptables table {TABLE} lacks `{rule}`"
         if any(localhost_link(config, one) for one in mine) and iptables_rules.guard(

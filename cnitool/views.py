@@ -1,0 +1,129 @@
+"""`cnitool networks`, `attachments` and `ports`: one line each."""
+
+from __future__ import annotations
+
+from cnitool import listing, show
+from cnitool.inspect import port_document
+from cnitool.state import world
+from libcni.confdir import load_networks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.jsonvalue import JsonValue
+    from cnitool.settings import Settings
+    from cnitool.state.model import Attachment, Mapping
+    from cnitool.state.world import World
+
+
+def networks(settings: Settings, *, as_json: bool) -> int:
+    """The networks of the configuration's directory. Raises CniError."""
+    found, problems = load_networks(settings.conf_dir)
+    if as_json:
+        show.document([listing.network_document(one) for one in found])
+    else:
+        listing.show_networks(show.Screen(), settings, found)
+    show.problems(problems)
+    return 1 if problems else 0
+
+
+def attachments(settings: Settings, network: str, *, as_json: bool) -> int:
+    """Every attachment that cache, IPAM files or kernel know of."""
+    seen = world.read(settings)
+    found = [one for one in seen.attachments if network in ("", one.network)]
+    if as_json:
+        show.document([_attachment(seen, one) for one in found])
+    elif not found:
+        show.Screen().line("No attachments")
+    else:
+        show.Screen().table(
+            "",
+            ("NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "HOST", "PORTS", "SINCE", "STATE"),
+            [_row(seen, one) for one in found],
+        )
+    show.problems(seen.problems)
+    return 0
+
+
+def _row(seen: World, one: Attachment) -> tuple[str, ...]:
+    end = one.host_end
+    host = show.NOTHING
+    if end is not None:
+        host = f"{end.name}@{end.master}" if end.master else end.name
+    return (
+        one.network,
+        one.pod or one.container_id,
+        one.ifname or show.NOTHING,
+        ", ".join(map(str, one.addresses)) or show.NOTHING,
+        host,
+        ", ".join(f"{each.host_port}/{each.protocol}" for each in one.mappings) or show.NOTHING,
+        show.moment(one.since),
+        _state(seen, one),
+    )
+
+
+def _state(seen: World, one: Attachment) -> str:
+    if one.is_alive is False:
+        return "gone"
+    if one.cached is None:
+        return "unknown"
+    return "conflict" if seen.conflicts(one) else "ok"
+
+
+def _attachment(seen: World, one: Attachment) -> dict[str, JsonValue]:
+    return {
+        "network": one.network,
+        "containerID": one.container_id,
+        "ifname": one.ifname,
+        "pod": one.pod or None,
+        "addresses": [str(each) for each in one.addresses],
+        "hostInterface": None if one.host_end is None else one.host_end.name,
+        "bridge": None if one.host_end is None else one.host_end.master or None,
+        "ports": [port_document(each) for each in one.mappings],
+        "since": show.stamp(one.since),
+        "state": _state(seen, one),
+    }
+
+
+def ports(settings: Settings, *, as_json: bool) -> int:
+    """Every published port, and whose it is."""
+    seen = world.read(settings)
+    owned = [(each, one) for one in seen.attachments for each in one.mappings]
+    found: list[tuple[Mapping, Attachment | None]] = [
+        *owned,
+        *((each, None) for each in seen.strange_mappings),
+    ]
+    found.sort(key=lambda pair: (pair[0].host_port, pair[0].protocol, str(pair[0].host)))
+    if as_json:
+        show.document([_port(each, one) for each, one in found])
+    elif not found:
+        show.Screen().line("No published ports")
+    else:
+        show.Screen().table(
+            "",
+            ("HOST", "PROTOCOL", "LEADS TO", "CONTAINER", "NETWORK", "STATE", "BACKEND"),
+            [_port_row(each, one) for each, one in found],
+        )
+    show.problems(seen.problems)
+    return 0
+
+
+def _port_row(each: Mapping, one: Attachment | None) -> tuple[str, ...]:
+    container = "? (another suite's)" if one is None else one.pod or one.container_id
+    return (
+        each.at_host,
+        each.protocol,
+        each.at_container,
+        container,
+        show.NOTHING if one is None else one.network,
+        each.state,
+        each.backend,
+    )
+
+
+def _port(each: Mapping, one: Attachment | None) -> dict[str, JsonValue]:
+    owner: dict[str, JsonValue] = {
+        "network": None if one is None else one.network,
+        "containerID": None if one is None else one.container_id,
+        "ifname": None if one is None else one.ifname,
+    }
+    return {**port_document(each), **owner}
