@@ -62,7 +62,7 @@ class Network:
         args: tuple[tuple[str, str], ...] = (),
     ) -> Document:
         """Attach, each plugin in turn, and keep the result as a runtime does."""
-        mappings = [{"hostPort": one, "containerPort": 80, "protocol": "tcp"} for one in ports]
+        mappings: Any = [{"hostPort": one, "containerPort": 80, "protocol": "tcp"} for one in ports]
         result: Document = {}
         for plugin in self._plugins(mappings):
             config = plugin | ({"prevResult": result} if result else {})
