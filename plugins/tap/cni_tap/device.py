@@ -34,8 +34,11 @@ def require(config: Tap) -> None:
     try:
         os.close(os.open(tuntap.DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
+        remedy = "modprobe tun"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            remedy = "whoever runs the plugin has to be let read and write it"
         raise CniError(
-            SYSTEM, f"no TAP device can be made: {error.strerror}: {tuntap.DEVICE}: modprobe tun"
+            SYSTEM, f"no TAP device can be made: {error.strerror}: {tuntap.DEVICE}: {remedy}"
         ) from error
     if config.context:
         from hostnet import selinux

@@ -1,0 +1,5 @@
+"""The executables under test."""
+
+from tests.packaging.conftest import built
+
+__all__ = ["built"]
