@@ -1,0 +1,121 @@
+"""One verb of one chain, killed at each of its system calls, and cleaned in each of three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tests.kit.calls import PluginError
+from tests.kit.syscalls import KILL_TREE, Outcome, Strike
+from tests.reliability.kill.world import World
+
+WAYS = ("DEL", "netns gone", "GC")
+"""How it is cleaned: by DEL, by DEL when the namespace is gone, by GC with no valid attachment."""
+
+
+class Row(NamedTuple):
+    """What a chain's verb gave. dirty: after how many kills anything was there to be cleaned.
+
+    left: for each way, what was left, each with its point.
+    """
+
+    name: str
+    verb: str
+    points: int
+    tried: int
+    dirty: int
+    left: dict[str, list[str]]
+
+    def cells(self) -> list[object]:
+        """For the table."""
+        counts = [len(self.left[way]) for way in WAYS]
+        return [self.name, self.verb, self.points, self.dirty, *counts]
+
+
+def sample(points: int, most: int | None) -> list[int]:
+    """`most` numbers of 1 to `points`, evenly apart; all of them for None."""
+    if most is None or most >= points:
+        return list(range(1, points + 1))
+    return sorted({1 + (points - 1) * n // max(1, most - 1) for n in range(most)})
+
+
+def points_of(world: World, verb: str) -> Outcome:
+    """The verb without a strike, and all cleaned after it."""
+    reach(world, verb)
+    outcome = world.strike(verb)
+    assert outcome.status == 0, outcome.stdout
+    if verb == "ADD":
+        world.added(outcome)
+        world.check()
+    world.delete()
+    left = world.left()
+    assert not left, "\n".join(left)
+    return outcome
+
+
+def reach(world: World, verb: str) -> None:
+    """What is there before the verb is called."""
+    if verb == "ADD":
+        world.prepare()
+    else:
+        world.add()
+
+
+def killed(world: World, verb: str, most: int | None = None, strike: Strike = KILL_TREE) -> Row:
+    """The row of a verb; `most` points of it."""
+    points_of(world, verb)  # after which caches are filled
+    outcome = points_of(world, verb)
+    names = outcome.calls
+    left: dict[str, list[str]] = {way: [] for way in WAYS}
+    dirty = 0
+    chosen = sample(len(names), most)
+    for at in chosen:
+        for way in WAYS:
+            reach(world, verb)
+            before = world.state()
+            struck = world.strike(verb, at, strike)
+            if not struck.struck and at < len(names) * 0.9:
+                left[way].append(f"{verb} was not struck at {at} ({names[at - 1]})")
+            if way == WAYS[0]:
+                dirty += (world.left(before) if verb == "ADD" else world.left()) != []
+            found = _clean(world, way)
+            if found:
+                left[way].append(f"{way} after {verb} killed at {at} ({names[at - 1]}): {found}")
+                reset(world)
+    return Row(world.chain.name, verb, len(names), len(chosen), dirty, left)
+
+
+def _clean(world: World, way: str) -> list[str]:
+    """What is left when it has been cleaned."""
+    try:
+        if way == "DEL":
+            world.delete()
+            return world.left()
+        if way == "netns gone":
+            world.delete(world.vanish())
+            world.furnish()
+            return world.left_in_the_end()
+        world.collect()
+        found = [] if world.chain.inside else world.left_in_the_end(host_only=True)
+        world.vanish()
+        world.furnish()
+        return found or world.left_in_the_end()
+    except PluginError as error:
+        return [f"it failed: {error}"]
+
+
+def reset(world: World) -> None:
+    """Clean up as an administrator would, that the next point starts from the same."""
+    try:
+        world.delete()
+    except PluginError:
+        pass
+    world.vanish()
+    world.furnish()
+    world.left_in_the_end()
+    world.before = world.state()
+
+
+def failures(rows: Iterable[Row]) -> list[str]:
+    """All that was left."""
+    return [one for row in rows for way in WAYS for one in row.left[way]]
