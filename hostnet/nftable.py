@@ -108,11 +108,21 @@ class Table:
     def ensure(self, nl: Netfilter, more: Callable[[], str] = str) -> bool:
         """Lay it down if a chain is not as it must be, or for the sake of `more` commands.
 
-        The calling thread is in the namespace of `nl`. False where nothing had to be done. Raises
-        NftError, NetlinkError.
+        The calling thread is in the namespace of `nl`, and has not got its lock where there may be
+        more. False where nothing had to be done. Raises NftError, NetlinkError, LockTimeout.
         """
         nl.look_again()
-        wanted = more()
+        if not more():
+            return self._lay(nl, "")
+        from hostnet.lock import NamespaceLock
+
+        # What comes to what others have added: two who look at once would both add it.
+        with NamespaceLock():
+            nl.forget()
+            nl.look_again()
+            return self._lay(nl, more())
+
+    def _lay(self, nl: Netfilter, wanted: str) -> bool:
         if not wanted and not any(self._chain_problems(nl)):
             return False
         nft.run(f"{self.commands}\n{wanted}")
