@@ -65,6 +65,8 @@ def _reserve_in(store: Store, config: Config, owner: Attachment) -> list[Address
                     return None
                 addresses = _allocate(store, config, owner, drafts)
             if addresses is not None:
+                for draft in drafts:
+                    draft.sync()
                 store.sync()
             return addresses
     except FileNotFoundError:

@@ -256,13 +256,14 @@ class Draft:
     the empty file that a kill would leave.
     """
 
-    __slots__ = ("_content", "_fd", "_name", "_store")
+    __slots__ = ("_content", "_fd", "_name", "_nameless_once", "_store")
 
     def __init__(self, store: Store, content: bytes) -> None:
         self._store = store
         self._content = content
         self._name = ""
         self._fd = -1
+        self._nameless_once = False
         try:
             flags = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
             self._fd = os.open(".", flags, 0o644, dir_fd=store.fd)
@@ -270,6 +271,7 @@ class Draft:
             if error.errno not in _NO_TMPFILE:
                 raise
             return
+        self._nameless_once = True
         try:
             self._write()
         except BaseException:
@@ -291,6 +293,15 @@ class Draft:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = os.open(name, flags, 0o644, dir_fd=self._store.fd)
         self._write()
+
+    def sync(self) -> None:
+        """Wait until the disk knows that the file has a name.
+
+        Without a journal (ext2, or ext4 made so) the directory's sync writes the name and not the
+        file's count of names, and the check at the next boot then takes the name for an error.
+        """
+        if self._nameless_once:
+            os.fsync(self._fd)
 
     def is_published(self) -> bool:
         """Whether `publish` gave it a name, and the name is still this file's."""
