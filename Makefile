@@ -10,13 +10,14 @@ ARGS ?=
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test lint build install uninstall bench bench-overlay plot format lock venv clean
+.PHONY: help demo demo-overlay test test-power lint build install uninstall bench bench-overlay plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
 	@echo 'make demo-overlay   three hosts, one overlay, who reaches whom; PEERS=etcd, evpn or multicast'
 	@echo '                for another engine than the static list'
 	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
+	@echo 'make test-power   the power fails at every system call, and under a whole machine'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
 	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
@@ -57,6 +58,10 @@ test:
 	@packaging/prepare test
 	@$(MAKE) --silent --no-print-directory --output-sync=target -j2 lint dist/bin
 	@$(PY) -m pytest $(ARGS)
+
+test-power:
+	@packaging/prepare test
+	@$(PY) -m pytest tests/reliability/power --whole $(ARGS)
 
 bench:
 	@packaging/prepare bench
