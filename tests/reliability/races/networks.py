@@ -51,6 +51,13 @@ def web(host: Host) -> NetworkConfigList:
     return _chain("web", bridge, _portmap(), firewall, tuning, {"type": "bandwidth", **rates})
 
 
+def published(host: Host) -> NetworkConfigList:
+    """The usual three."""
+    bridge = {"type": "bridge", "bridge": "race-web", "isGateway": True, "ipMasq": True}
+    section = ipam(host, "10.7.0.0/16", routes=[{"dst": "0.0.0.0/0"}])
+    return _chain("published", {**bridge, "ipam": section}, _portmap(), {"type": "firewall"})
+
+
 def small(host: Host) -> NetworkConfigList:
     """A range hardly larger than the crowd, so that addresses come back at once."""
     section = ipam(host, "10.2.0.0/24")
