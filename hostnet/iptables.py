@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 
+from hostnet import condition
 from hostnet.iptables_look import FAMILY, Marker
 from hostnet.lock import NamespaceLock
 
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
+    from hostnet.iptables_batch import Batch
+
     Chains: TypeAlias = dict[str, list[str]]
     Ruleset: TypeAlias = dict[str, Chains]
     Changes: TypeAlias = Mapping[str, list[str]]
 
 WAIT_SECONDS = 10
+batches: list[Batch] = []
+"""One that is under way, see `iptables_batch`."""
 _SHOWN = 500
 
 
@@ -57,7 +62,15 @@ class Tool:
         A chain of the kernel has its policy for its first entry, other chains have "-".
         inherited: descriptors for the program to have. Raises IptablesError.
         """
-        args = ("-t", table) if table else ()
+        if batches:
+            return batches[0].save(self)
+        return self._list(("-t", table) if table else (), inherited)
+
+    def list_all(self, inherited: tuple[int, ...] = ()) -> Ruleset:
+        """As `save`, whether or not a batch is under way."""
+        return self._list((), inherited)
+
+    def _list(self, args: tuple[str, ...], inherited: tuple[int, ...]) -> Ruleset:
         what = f"list the rules of {self._name}"
         return parse(self._run("save", args, b"", what, inherited).decode(errors="surrogateescape"))
 
@@ -172,6 +185,8 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
     plan: gives iptables commands by table, nothing for no change. table: the only one that it
     reads, empty for all. Raises IptablesError, LockTimeout, what `plan` raises.
     """
+    if batches:
+        return batches[0].edit(tools, plan)
     wanted: list[tuple[Tool, Changes]] = []
     with NamespaceLock() as lock, Marker() as marker:
         inherited = lock.fileno(), marker.fileno()
@@ -181,6 +196,8 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
             changes = {name: commands for name, commands in changes.items() if commands}
             if changes:
                 wanted.append((tool, changes))
+        for tool, _changes in wanted:
+            condition.require(f"change the rules of {FAMILY[tool.version]}tables")
         for tool, changes in wanted:
             tool.restore(changes, inherited)
     return bool(wanted)

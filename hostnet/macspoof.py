@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import struct
 
-from hostnet import nft
+from hostnet import condition, nft
+from hostnet.lock import NamespaceLock
 from hostnet.netlink import parse, to_str
-from hostnet.nftable import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists
+from hostnet.nfelement import VERDICT, Element, Map, get
+from hostnet.nftable import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists, rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 NAME = "pycni_macspoof"
 _TABLE = f"bridge {NAME}"
 _HOOKED = "prerouting"
+_PORTS = Map(NAME, "ports", "ifname", VERDICT, family="bridge")
 
 _BRIDGE = struct.pack("!BBH", 7, 0, 0)  # NFPROTO_BRIDGE, <linux/netfilter.h>; struct nfgenmsg
 
@@ -46,6 +49,32 @@ def add(port: str, mac: str) -> None:
         f"flush chain {_TABLE} {chain}\n"
         f"add rule {_TABLE} {chain} ether saddr != {nft.words(mac)} drop\n"
         f"add element {_TABLE} ports {{ {_element(chain)} }}\n"
+    )
+
+
+def restore(nl: Netfilter, port: str, mac: str) -> bool:
+    """`add` where something of it is missing; whether it was. Raises NftError, NetlinkError.
+
+    Under the lock of the namespace, in which a port of this name is made: there is no other one
+    meanwhile, which has another MAC.
+    """
+    nl.look_again()
+    chain = nft.name(port)
+    if _is_whole(nl, chain):
+        return False
+    with NamespaceLock():
+        condition.require(f"check the MAC of port {port} with nftables")
+        add(port, mac)
+    nl.forget()
+    return True
+
+
+def _is_whole(nl: Netfilter, chain: str) -> bool:
+    """Whether everything is there that `add` makes; what the rules say is not looked at."""
+    return (
+        len(rules(nl, NAME, _HOOKED, "bridge")) == 1
+        and len(rules(nl, NAME, chain, "bridge")) == 1
+        and get(nl, Element(_PORTS, (chain,))) is not None
     )
 
 

@@ -30,6 +30,7 @@ RTNLGRP_IPV6_ROUTE = 11
 
 _SOL_NETLINK = 270
 _NETLINK_ADD_MEMBERSHIP = 1
+_SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 _RECEIVE_BYTES = 0x10000
 # So many that whoever watches has turns for other things in a storm of them.
 _DATAGRAMS_AT_ONCE = 500
@@ -65,10 +66,13 @@ class Monitor:
 
     __slots__ = ("_sock",)
 
-    def __init__(self, *groups: int, protocol: int = NETLINK_ROUTE) -> None:
+    def __init__(self, *groups: int, protocol: int = NETLINK_ROUTE, room: int = 0) -> None:
+        """room: bytes for what has not been taken yet, 0 for the kernel's choice."""
         self._sock = _socket.socket(
             _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol
         )
+        if room:
+            self._sock.setsockopt(_socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
         self._sock.bind((0, 0))
         for group in groups:
             self._sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)

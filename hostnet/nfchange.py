@@ -13,6 +13,7 @@ import errno
 import struct
 import time
 
+from hostnet import condition
 from hostnet.netlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -168,6 +169,7 @@ def change(
         changes = plan()
         if not changes:
             return False
+        condition.require(what)  # after the state was numbered: what comes later has it refused
         try:
             changes.commit(nl, number, what)
             return True

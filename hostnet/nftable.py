@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 
-from hostnet import nft
+from hostnet import condition, nft
 from hostnet.netlink import NetlinkError, attr_str, parse, to_str
 from hostnet.nfelement import FAMILY_NAMES, INET, comment_of, header
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GETTABLE = 0xA01
 GETCHAIN = 0xA04
 GETRULE = 0xA07
+GETSET = 0xA0A
 TABLE_NAME = 1
 TABLE_FLAGS = 2
 NFT_TABLE_F_DORMANT = 1
@@ -41,6 +42,8 @@ RULE_TABLE = 1
 RULE_CHAIN = 2
 RULE_HANDLE = 3
 RULE_USERDATA = 7
+SET_TABLE = 1
+SET_NAME = 2
 
 # <linux/netfilter.h>; <linux/netfilter_bridge.h> numbers them alike
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
@@ -105,26 +108,31 @@ class Table:
             lines += chain.commands(self.name, self.family)
         return "\n".join(lines)
 
-    def ensure(self, nl: Netfilter, more: Callable[[], str] = str) -> bool:
+    def ensure(
+        self, nl: Netfilter, more: Callable[[], str] = str, *, thorough: bool = False
+    ) -> bool:
         """Lay it down if a chain is not as it must be, or for the sake of `more` commands.
 
-        The calling thread is in the namespace of `nl`, and has not got its lock where there may be
-        more. False where nothing had to be done. Raises NftError, NetlinkError, LockTimeout.
+        thorough: for the sake of all of `problems`. The calling thread is in the namespace of
+        `nl`, and has not got its lock where there may be more. False where nothing had to be done.
+        Raises NftError, NetlinkError, LockTimeout.
         """
         nl.look_again()
         if not more():
-            return self._lay(nl, "")
+            return self._lay(nl, "", thorough=thorough)
         from hostnet.lock import NamespaceLock
 
         # What comes to what others have added: two who look at once would both add it.
         with NamespaceLock():
             nl.forget()
             nl.look_again()
-            return self._lay(nl, more())
+            return self._lay(nl, more(), thorough=thorough)
 
-    def _lay(self, nl: Netfilter, wanted: str) -> bool:
-        if not wanted and not any(self._chain_problems(nl)):
+    def _lay(self, nl: Netfilter, wanted: str, *, thorough: bool) -> bool:
+        damaged = self.problems(nl) if thorough else self._chain_problems(nl)
+        if not wanted and not any(damaged):
             return False
+        condition.require(f"lay down the nftables table {self._words}")
         nft.run(f"{self.commands}\n{wanted}")
         nl.forget()
         return True
@@ -151,7 +159,16 @@ class Table:
         if flags & NFT_TABLE_F_DORMANT:
             problems.append(f"the nftables table {self._words} is dormant")
         hooks = [self._hook_problem(nl, chain) for chain in self.chains]
+        problems += self._map_problems(nl)
         return [*problems, *filter(None, hooks), *filter(None, self._chain_problems(nl))]
+
+    def _map_problems(self, nl: Netfilter) -> Iterable[str]:
+        """Those that no rule needs can be deleted alone."""
+        what = f"list the maps of the nftables table {self._words}"
+        answers = nl.dump(GETSET, self.header + attr_str(SET_TABLE, self.name), what)
+        there = {to_str(parse(body, 4)[SET_NAME]) for _type, body in answers}
+        missing = [one.name for one in self.maps if one.name not in there]
+        return (f"{one} of the nftables table {self._words} is missing" for one in missing)
 
     @property
     def _words(self) -> str:

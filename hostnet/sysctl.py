@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 
+from hostnet import condition
+
 FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 """What makes a host route a family's packets."""
 
@@ -90,6 +92,7 @@ def ensure(name: str, value: str, *, missing_ok: bool = False) -> bool:
         if missing_ok and error.errno == errno.ENOENT:
             return False
         raise
+    condition.require(f"set sysctl {name} to {value}")
     write(name, value)
     return True
 

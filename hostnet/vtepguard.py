@@ -143,6 +143,11 @@ def ensure(
     return change(nl, plan, f"guard VNI {vni} on UDP port {port} with nftables") or laid
 
 
+def is_guarded(nl: Netfilter, port: int, vni: int) -> bool:
+    """Whether this VNI is guarded, by rules that are as they must be. Raises NetlinkError."""
+    return not _TABLE.problems(nl) and get(nl, _State(port, vni).guarded) is not None
+
+
 def remove(nl: Netfilter, port: int, vni: int) -> None:
     """Guard this VNI on this port no longer; one look-up where nobody did.
 

@@ -6,10 +6,9 @@ Whatever the host's end is plugged into: a bridge's port, or the host itself.
 from __future__ import annotations
 
 import errno
-from _blake2 import blake2s
 
 from cni.errors import IN_THE_WAY, CniError
-from hostnet import link
+from hostnet import leaving, link
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.netns import NetNS
 
@@ -21,14 +20,9 @@ if TYPE_CHECKING:
     from hostnet.link import Link
 
 
-def host_veth(owner: str) -> str:
-    """The host end's name for an attachment, the same on ADD, DEL and GC.
 
-    Derived from the identity and not random, as the reference's is, so that a DEL finds it when the
-    container's namespace is gone or was never told. 44 bits: with the kernel's limit of 1,023 ports
-    on a bridge, two attachments collide once in 30 million bridges.
-    """
-    return "veth" + blake2s(owner.encode(), digest_size=8).hexdigest()[:11]
+host_veth = leaving.host_end
+"""The host end's name for an attachment."""
 
 
 def create(

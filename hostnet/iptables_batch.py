@@ -1,0 +1,126 @@
+"""Many edits of iptables' rules at once: each program runs once for all, and not once for each.
+
+A host with a thousand containers needs that when it has lost its rules: an iptables-save and an
+iptables-restore take some ten milliseconds each, and longer with each container that is there.
+"""
+
+from __future__ import annotations
+
+from hostnet import condition, iptables
+from hostnet.iptables import Tool, same
+from hostnet.iptables_look import FAMILY, Marker
+from hostnet.lock import NamespaceLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from hostnet.iptables import Chains, Changes, Ruleset
+
+    Key = tuple[int, str]
+
+
+class Batch:
+    """`with Batch() as batch:` edits in the body are planned on what the ones before left.
+
+    None is carried out before `commit`, nor if it is not called. Of the whole process: for one with
+    a single thread.
+    """
+
+    __slots__ = ("_after", "_before", "_changes", "_now")
+
+    def __init__(self) -> None:
+        self._before: dict[Key, Ruleset] = {}
+        self._now: dict[Key, Ruleset] = {}
+        self._changes: dict[Key, dict[str, list[str]]] = {}
+        self._after: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Batch:
+        iptables.batches.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self in iptables.batches:
+            iptables.batches.remove(self)
+
+    def save(self, tool: Tool) -> Ruleset:
+        """The rules as the edits so far leave them."""
+        key = tool.version, tool.variant
+        if key not in self._now:
+            self._before[key] = tool.list_all()
+            self._now[key] = _copy(self._before[key])
+        return self._now[key]
+
+    def edit(self, tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes]) -> bool:
+        """As `iptables.edit`."""
+        changed = False
+        for tool in tools:
+            changes = plan(tool, self.save(tool))
+            key = tool.version, tool.variant
+            for table, commands in changes.items():
+                if commands:
+                    condition.require(f"change the rules of {FAMILY[tool.version]}tables")
+                    changed = True
+                    chains = self._now[key].setdefault(table, {})
+                    for command in commands:
+                        _apply(chains, command)
+                    self._changes.setdefault(key, {}).setdefault(table, []).extend(commands)
+        return changed
+
+    def afterwards(self, act: Callable[[], object]) -> None:
+        """Have this called when the edits are carried out."""
+        self._after.append(act)
+
+    def commit(self) -> bool:
+        """Carry them out; False where the rules have been changed since they were read.
+
+        Ends the batch. Raises IptablesError, LockTimeout, what `afterwards` was given raises.
+        """
+        iptables.batches.remove(self)
+        if self._changes:
+            with NamespaceLock() as lock, Marker() as marker:
+                inherited = lock.fileno(), marker.fileno()
+                tools = {key: Tool(*key) for key in self._changes}
+                if any(
+                    tool.list_all(inherited) != self._before[key] for key, tool in tools.items()
+                ):
+                    return False
+                for key, tool in tools.items():
+                    tool.restore(self._changes[key], inherited)
+        for act in self._after:
+            act()
+        return True
+
+
+def _copy(found: Ruleset) -> Ruleset:
+    return {table: {name: [*rules] for name, rules in of.items()} for table, of in found.items()}
+
+
+def _apply(chains: Chains, command: str) -> None:
+    """Do to the rules what iptables-restore would do."""
+    if command.startswith(":"):
+        chains[command[1:].split(" ", 1)[0]] = ["-"]
+        return
+    how, chain, *rest = command.split(" ", 2)
+    rule = rest[0] if rest else ""
+    rules = chains.setdefault(chain, ["-"])
+    if how == "-A":
+        rules.append(rule)
+    elif how == "-I":
+        number, _, other = rule.partition(" ")
+        at, rule = (int(number), other) if number.isdecimal() else (1, rule)
+        rules.insert(at, rule)
+    elif how == "-D":
+        found = next((n for n, one in enumerate(rules) if n and same(one, rule)), 0)
+        if found:
+            del rules[found]
+    elif how == "-F":
+        del rules[1:]
+    elif how == "-X":
+        del chains[chain]
