@@ -106,6 +106,11 @@ class Call:
                 INVALID_ENVIRONMENT, f"CNI_ARGS MAC: {error}; expected such as 02:00:5e:10:00:01"
             ) from None
 
+    def outer_links(self) -> list[str]:
+        """The host's links that the previous result tells of."""
+        result = self.prev_result
+        return [one.name for one in result.interfaces if not one.sandbox] if result else []
+
     def as_delete(self) -> Call:
         """The DEL of the same call, for an ADD that fails later on; a delegate sees one too."""
         return replace(self, command="DEL", environ={**self.environ, "CNI_COMMAND": "DEL"})

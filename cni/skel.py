@@ -66,6 +66,12 @@ class Plugin:
     add returns a Result; the others return nothing and raise CniError to fail. gc and status may
     be missing: SPEC.md then has them succeed. needs: the capabilities (capabilities(7)) that not
     all of its verbs work without.
+
+    restore is no verb of the protocol, and no executable answers it: for an attachment that runs,
+    lay down again what the packet filter and the host's sysctls have lost of what its ADD made. It
+    takes a call such as CHECK's, touches no interface, allocates nothing, leaves alone what is
+    there, and gives whether anything had to be done. Plugins whose ADD makes nothing of the kind
+    have none.
     """
 
     name: str
@@ -76,6 +82,7 @@ class Plugin:
     gc: Callable[[Call], None] | None = None
     status: Callable[[Call], None] | None = None
     needs: tuple[str, ...] = _NEEDS
+    restore: Callable[[Call], bool] | None = None
 
     def added(self, call: Call) -> Result:
         """ADD, with errors that name this plugin and the network."""
@@ -95,6 +102,13 @@ class Plugin:
         try:
             if verb is not None:
                 verb(call)
+        except (CniError, OSError) as error:
+            raise self._named(error, call) from error
+
+    def restored(self, call: Call) -> bool:
+        """`restore`, with errors that name this plugin and the network."""
+        try:
+            return self.restore is not None and self.restore(call)
         except (CniError, OSError) as error:
             raise self._named(error, call) from error
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from cni import ipam
 from cni.call import owner
-from hostnet import link
+from hostnet import leaving, link
 from hostnet.netlink import Netlink
 from wiring import firewall, veth
 from wiring.steps import Steps
@@ -34,6 +34,7 @@ def delete(call: Call, ipam_plugin: str) -> None:
     ipam_plugin: empty for a layer-2 network. Raises CniError for all that failed.
     """
     steps = Steps()
+    leaving.mark(call.owner)
     with firewall.Remover() as remover:
         steps.run(remover.remove, call.owner, veth.host_veth(call.owner))
         early = ipam.needs_interface(ipam_plugin)

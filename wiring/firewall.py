@@ -64,6 +64,39 @@ def _masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]) -> Non
     iptables_masq.add(owner, wanted)
 
 
+def restore(
+    owner: str, config: Filtered, port: str, mac: str, addresses: Iterable[ip.Interface]
+) -> bool:
+    """Lay down again what is lost of what `setup` of the same has installed; whether any was.
+
+    Raises OSError.
+    """
+    wanted = masqueraded(config, addresses)
+    changed = bool(wanted) and _restore_masquerade(owner, config, wanted)
+    if config.macspoofchk:
+        with Netfilter.open() as nl:
+            changed |= macspoof.restore(nl, port, mac)
+    return changed
+
+
+def _restore_masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]) -> bool:
+    """By the backend that is chosen today, unless the other one has all of it."""
+    nl = backend.open_nftables(config.masq_backend or backend.of_host())
+    if nl is None:
+        from wiring import iptables_masq
+
+        if not config.masq_backend and not _masquerade_problems(owner, config, wanted):
+            return False
+        return iptables_masq.add(owner, wanted)
+    with nl:
+        if not config.masq_backend and not masquerade.is_known(nl, owner):
+            here = Here(nl)
+            has = here.any("nat") and _has_chain(here, owner)
+            if has and not _problems_by(None, owner, wanted):
+                return False
+        return masquerade.add(nl, owner, wanted, thorough=True)
+
+
 class Remover:
     """`with Remover() as remover:` what takes rules away, open for the whole of a DEL or GC.
 
@@ -124,11 +157,16 @@ class Remover:
             reference_masq.remove_strangers(here, network, valid)
 
 
-def _remove_by_iptables(here: Here, owner: str) -> None:
+def _has_chain(here: Here, owner: str) -> list[tuple[int, str]]:
+    """Where the owner's container has a chain of iptables."""
     from wiring import xtables
 
     network, container, _ = owner.split("/")
-    places = here.with_chain("nat", xtables.chain(network, container))
+    return here.with_chain("nat", xtables.chain(network, container))
+
+
+def _remove_by_iptables(here: Here, owner: str) -> None:
+    places = _has_chain(here, owner)
     if places:
         from wiring import iptables_masq
 

@@ -28,17 +28,17 @@ _HOOK = "POSTROUTING"
 _MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 
 
-def add(owner: str, addresses: Iterable[ip.Interface]) -> None:
+def add(owner: str, addresses: Iterable[ip.Interface]) -> bool:
     """Masquerade exactly these addresses for the owner, each with its subnet.
 
-    Raises IptablesError, LockTimeout.
+    False where all was so already. Raises IptablesError, LockTimeout.
     """
     wanted = _wanted(addresses)
 
     def plan(tool: Tool, found: Ruleset) -> Changes:
         return {TABLE: _Chain.of(owner, tool.version, found).giving(owner, wanted[tool.version])}
 
-    edit([Tool(version) for version, of in wanted.items() if of], plan, TABLE)
+    return edit([Tool(version) for version, of in wanted.items() if of], plan, TABLE)
 
 
 def remove(places: Iterable[tuple[int, str]], owner: str) -> None:

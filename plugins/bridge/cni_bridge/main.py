@@ -58,4 +58,21 @@ def status(call: Call) -> None:
     availability.status(call, config)
 
 
-PLUGIN = Plugin("bridge", f"CNI bridge plugin, pycni {__version__}", add, delete, check, gc, status)
+def restore(call: Call) -> bool:
+    """Lay down again what the packet filter has lost of a running container's."""
+    from cni_bridge.config import read
+    from wiring import restoring
+
+    return restoring.bridged(call, read(call))
+
+
+PLUGIN = Plugin(
+    "bridge",
+    f"CNI bridge plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    restore=restore,
+)

@@ -103,6 +103,34 @@ class Bus:
                 raise BusError(name, str(value))
             return value
 
+    def listen(self, rule: str) -> None:
+        """Have signals sent to us that this rule of D-Bus's matches. Raises OSError."""
+        self.call(_BUS, "AddMatch", rule)
+
+    def fileno(self) -> int:
+        """For poll(): readable when something was sent, or the bus has gone."""
+        return self._sock.fileno()
+
+    def take(self) -> int:
+        """How many messages have come that nobody has asked for: signals. Waits for none.
+
+        Raises OSError where the bus has gone.
+        """
+        count = 0
+        self._sock.setblocking(False)
+        try:
+            self._buffer += self._sock.recv(_LONGEST)
+            while len(self._buffer) >= _HEADER.size and self._is_whole():
+                self._receive()
+                count += 1
+        finally:
+            self._sock.setblocking(True)
+        return count
+
+    def _is_whole(self) -> bool:
+        *_, size, _serial, fields = _HEADER.unpack_from(self._buffer)
+        return bool(len(self._buffer) >= _HEADER.size + (fields + 7 & ~7) + size)
+
     def _receive(self) -> tuple[int, int, str, str, bytes]:
         """The next message: its type, whose answer it is, the error's name, signature and body."""
         order, kind, _flags, _version, size, _serial, fields_size = _HEADER.unpack(self._read(16))

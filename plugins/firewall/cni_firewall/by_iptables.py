@@ -175,14 +175,17 @@ def _versions(wanted: Iterable[Guarded]) -> dict[int, list[Guarded]]:
     return found
 
 
-def give(owner: str, config: Config, wanted: list[Guarded]) -> None:
-    """Let exactly these through for the owner. Raises IptablesError, LockTimeout."""
+def give(owner: str, config: Config, wanted: list[Guarded]) -> bool:
+    """Let exactly these through for the owner; whether anything changed.
+
+    Raises IptablesError, LockTimeout.
+    """
     by_version = _versions(wanted)
 
     def plan(tool: Tool, found: Ruleset) -> Changes:
         return {TABLE: _giving(owner, config, by_version[tool.version], found)}
 
-    edit([Tool(version) for version in by_version], plan, TABLE)
+    return edit([Tool(version) for version in by_version], plan, TABLE)
 
 
 def _giving(owner: str, config: Config, wanted: list[Guarded], found: Ruleset) -> list[str]:

@@ -12,6 +12,7 @@ import errno
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni_firewall.bus import Bus, BusError
 from cni_firewall.tables import CONTAINERS, REGISTRY, ZONED
+from hostnet import condition
 from hostnet.nfelement import Element
 from hostnet.nfowner import Draft
 
@@ -46,6 +47,26 @@ def connect(environ: Mapping[str, str]) -> Bus | None:
     return None
 
 
+def listen(environ: Mapping[str, str]) -> Bus | None:
+    """The system bus, if there is one, to hear by `take` when firewalld starts or was loaded anew.
+
+    Either makes it forget the sources of its zones. Raises OSError.
+    """
+    try:
+        bus = Bus(environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+    try:
+        bus.listen(f"type='signal',interface='{NAME}',member='Reloaded'")
+        bus.listen(f"type='signal',member='NameOwnerChanged',arg0='{NAME}'")
+    except BaseException:
+        bus.close()
+        raise
+    return bus
+
+
 def require(environ: Mapping[str, str]) -> Bus:
     """The bus that firewalld is on. Raises CniError(NOT_AVAILABLE), OSError."""
     bus = connect(environ)
@@ -72,6 +93,15 @@ def admit(bus: Bus, zone: str, addresses: Iterable[Address]) -> None:
             if "ZONE_ALREADY_SET" in error.words:
                 continue
             raise _refused(bus, error, zone, source) from error
+
+
+def restore(bus: Bus, zone: str, addresses: Iterable[Address]) -> bool:
+    """`admit` for those that are not sources of the zone; whether any was not. Raises as that."""
+    lost = [one for one in addresses if not _is_source(bus, zone, _source(one))]
+    if lost:
+        condition.require(f'make sources of the zone "{zone}" of firewalld')
+        admit(bus, zone, lost)
+    return bool(lost)
 
 
 def _refused(bus: Bus, error: BusError, zone: str, source: str) -> CniError | BusError:
@@ -130,14 +160,17 @@ def problems(environ: Mapping[str, str], zone: str, addresses: Iterable[Address]
     with bus:
         for address in addresses:
             source = _source(address)
-            try:
-                found = _call(bus, "querySource", zone, source)
-            except BusError as error:
-                found = False
-                if "INVALID_ZONE" not in error.words:
-                    raise
-            if not found:
+            if not _is_source(bus, zone, source):
                 yield f'{source} is not in the zone "{zone}" of firewalld'
+
+
+def _is_source(bus: Bus, zone: str, source: str) -> bool:
+    try:
+        return bool(_call(bus, "querySource", zone, source))
+    except BusError as error:
+        if "INVALID_ZONE" not in error.words:
+            raise
+        return False
 
 
 def _source(address: Address) -> str:

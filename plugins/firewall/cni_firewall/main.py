@@ -30,7 +30,9 @@ def add(call: Call) -> Result:
 def delete(call: Call) -> None:
     """Take back all that the attachment has."""
     from cni_firewall import withdraw
+    from hostnet import leaving
 
+    leaving.mark(call.owner, call.outer_links())
     previous = call.prev_result.ips if call.prev_result is not None else ()
     addresses = [f"{one.address.ip}/{one.address.max_prefixlen}" for one in previous]
     withdraw.remove(call.environ, call.owner, addresses)
@@ -62,6 +64,13 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
+def restore(call: Call) -> bool:
+    """Let a running container through again where the packet filter has lost it."""
+    from cni_firewall import restore as restoring
+
+    return restoring.restore(call, _config(call), _previous(call))
+
+
 def _config(call: Call) -> Config:
     from cni_firewall.config import read
 
@@ -86,5 +95,6 @@ PLUGIN = Plugin(
     check,
     gc,
     status,
+    restore=restore,
     needs=("CAP_NET_ADMIN",),
 )

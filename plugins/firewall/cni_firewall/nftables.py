@@ -22,28 +22,32 @@ if TYPE_CHECKING:
     from hostnet.nfowner import Owner
 
 
-def give(nl: Netfilter, owner: Owner, config: Config, wanted: list[Guarded]) -> None:
-    """Make exactly this the owner's. The thread is in the namespace of `nl`.
+def give(
+    nl: Netfilter, owner: Owner, config: Config, wanted: list[Guarded], *, thorough: bool = False
+) -> bool:
+    """Make exactly this the owner's; whether anything changed.
 
+    The thread is in the namespace of `nl`. thorough: as of `nftable.Table.ensure`.
     Raises CniError: UNSUPPORTED_FIELD for a policy that this kernel cannot carry out,
     INVALID_CONFIG for an admin chain that nft does not understand, TRY_AGAIN_LATER; OSError.
     """
-    ensure(nl, config, isolating=any(one.flags & ALONE for one in wanted))
+    isolating = any(one.flags & ALONE for one in wanted)
+    laid = ensure(nl, config, isolating=isolating, thorough=thorough)
     try:
-        REGISTRY.give(nl, owner, [pack(one) for one in wanted])
+        return REGISTRY.give(nl, owner, [pack(one) for one in wanted]) or laid
     except ContentionError as error:
         raise CniError(TRY_AGAIN_LATER, str(error)) from error
 
 
-def ensure(nl: Netfilter, config: Config, *, isolating: bool) -> None:
+def ensure(nl: Netfilter, config: Config, *, isolating: bool, thorough: bool = False) -> bool:
     """Lay down the tables where they are damaged, and the jump to the users' own rules.
 
-    isolating: the table for bridges too. Raises as `give`.
+    Whether anything was. isolating: the table for bridges too. Raises as `give`.
     """
     from hostnet.nft import NftError
 
     try:
-        TABLE.ensure(nl, lambda: _admin(nl, config.admin_chain))
+        laid = TABLE.ensure(nl, lambda: _admin(nl, config.admin_chain), thorough=thorough)
     except NftError as error:
         if config.admin_chain == ADMIN_CHAIN or f" {config.admin_chain}" not in error.commands:
             raise
@@ -53,9 +57,9 @@ def ensure(nl: Netfilter, config: Config, *, isolating: bool) -> None:
             f"nft takes: {error}",
         ) from error
     if not isolating:
-        return
+        return laid
     try:
-        BRIDGED.ensure(nl)
+        return BRIDGED.ensure(nl, thorough=thorough) or laid
     except NftError as error:
         raise CniError(
             UNSUPPORTED_FIELD,

@@ -45,19 +45,19 @@ def check(call: Call, config: Config, result: Result) -> None:
         by_iptables = nl is None
     else:
         nl = netfilter.find()
-    found = _problems_by(nl, call, config, result) if nl or config.mappings else []
+    found = problems_by(nl, call, config, result) if nl or config.mappings else []
     # Where the config leaves it to the host, an ADD may have chosen otherwise.
     if found and config.mappings and not config.backend:
         try:
             other = Netfilter.open() if by_iptables else None
-            found = found if _problems_by(other, call, config, result) else []
+            found = found if problems_by(other, call, config, result) else []
         except OSError:  # which this host has not
             pass
     if found:
         raise CniError(CHECK_FAILED, "; ".join(found))
 
 
-def _problems_by(nl: Netfilter | None, call: Call, config: Config, result: Result) -> list[str]:
+def problems_by(nl: Netfilter | None, call: Call, config: Config, result: Result) -> list[str]:
     """What is not as ADD left it by nftables, or without a socket by iptables."""
     if nl is not None:
         with nl:

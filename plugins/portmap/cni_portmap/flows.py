@@ -115,6 +115,30 @@ def forget(nl: Netfilter, published: Iterable[Published]) -> None:
         _require_conntrack(error)
 
 
+def forget_untranslated(nl: Netfilter, published: Iterable[Published]) -> None:
+    """Forget the flows to these ports that lead to nobody: they began while nothing was published.
+
+    Those that lead to the container go on. Raises NetlinkError.
+    """
+    ports = _udp(published)
+    try:
+        for version in sorted({one.version for one in ports}):
+            hosts = {(one.host_port, one.host) for one in ports if one.version == version}
+            udp = conntrack.Match(_FAMILY[version], protocol=PROTOCOLS["udp"])
+            lost = [
+                flow
+                for flow in conntrack.dump(nl, udp)
+                if flow.reply.src == flow.original.dst
+                and not hosts.isdisjoint(
+                    (flow.original.dport, to)
+                    for to in (None, ipaddress.ip_address(flow.original.dst))
+                )
+            ]
+            conntrack.delete_flows(nl, lost)
+    except NetlinkError as error:
+        _require_conntrack(error)
+
+
 def _led(one: Published) -> conntrack.Match:
     """The flows that were led to the container through this port."""
     return conntrack.Match(

@@ -40,8 +40,10 @@ def add(call: Call) -> Result:
 def delete(call: Call) -> None:
     """Take back all ports of the attachment."""
     from cni_portmap import withdraw
+    from hostnet import leaving
     from hostnet.nfowner import Owner
 
+    leaving.mark(call.owner, call.outer_links())
     previous = call.prev_result.ips if call.prev_result is not None else ()
     withdraw.remove(Owner(call.owner), [str(one.address.ip) for one in previous])
 
@@ -71,6 +73,13 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"no port could be published: {error}") from error
 
 
+def restore(call: Call) -> bool:
+    """Publish again what the packet filter has lost of a running container's ports."""
+    from cni_portmap import restore as restoring
+
+    return restoring.restore(call, _config(call), _previous(call))
+
+
 def _config(call: Call) -> Config:
     from cni_portmap.config import read
 
@@ -95,5 +104,6 @@ PLUGIN = Plugin(
     check,
     gc,
     status,
+    restore=restore,
     needs=("CAP_NET_ADMIN",),
 )

@@ -36,18 +36,28 @@ def give(nl: Netfilter, owner: Owner, published: list[Published]) -> list[Publis
     PORT_TAKEN if one is another container's, TRY_AGAIN_LATER; OSError.
     """
     settled: list[Published] = []
+    _give(nl, owner, published, settled)
+    return settled
 
+
+def restore(nl: Netfilter, owner: Owner, published: list[Published]) -> bool:
+    """As `give`; gives whether anything had to be done."""
+    return _give(nl, owner, published, [])
+
+
+def _give(
+    nl: Netfilter, owner: Owner, published: list[Published], settled: list[Published]
+) -> bool:
     def settle(draft: Draft, old: Held) -> list[Values]:
         settled[:] = [_settled(draft, one, owner, old) for one in published]
         return [pack(one) for one in settled]
 
     try:
-        REGISTRY.give(nl, owner, [], settle)
+        return REGISTRY.give(nl, owner, [], settle)
     except TakenError as error:
         raise _taken(error) from error
     except ContentionError as error:
         raise CniError(TRY_AGAIN_LATER, str(error)) from error
-    return settled
 
 
 def require_free(nl: Netfilter, owner: Owner, published: list[Published]) -> None:

@@ -26,7 +26,7 @@ from hostnet import route, sysctl
 from hostnet.iptables_look import FAMILY, LEGACY, Here
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.nfowner import Owner
-from hostnet.nftable import rule_handles
+from hostnet.nftable import rule_handles, rules
 from hostnet.undo import Undo
 
 TYPE_CHECKING = False
@@ -63,6 +63,27 @@ def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
         route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
         served = [one for one in given if not one.flags & WAITING]
         flows.forget_older(nl, [one for one in served if one not in before])
+
+
+def restore(nl: Netfilter, call: Call, config: Config, result: Result) -> bool:
+    """Publish again what is lost of what `add` of the same has; whether any was.
+
+    Nothing is undone when this fails: what is there is a running container's. Raises CniError,
+    OSError.
+    """
+    wanted = planned(config, result, call.ifname)
+    owner = Owner(call.owner)
+    changed = TABLE.ensure(nl, thorough=True)
+    gates = {one.version for one in wanted if one.flags & GATED}
+    if any(rules(nl, NAME, gate(owner, version)) != list(GATE_RULES) for version in gates):
+        ownership.give(nl, owner, _pending(wanted))
+        _lay_conditions(owner, wanted, config.conditions)
+        nl.forget()
+        changed = True
+    changed |= ownership.restore(nl, owner, wanted)
+    if changed:
+        flows.forget_untranslated(nl, wanted)
+    return route_localhost(config, wanted) or changed
 
 
 def _require_free_of_iptables(nl: Netfilter, owner: str, wanted: list[Published]) -> None:
@@ -128,15 +149,19 @@ def _lay_conditions(
         nft.run(f'add rule {where} accept comment "{GATE_RULES[1]}"')
 
 
-def route_localhost(config: Config, published: Iterable[Published]) -> None:
+def route_localhost(config: Config, published: Iterable[Published]) -> bool:
     """Let packets from 127.0.0.1 leave through the container's link, to be masqueraded there.
 
     Where a port answers on localhost at all. What comes from outside with such an address is
     dropped by the backend's guard. The switch stays, as with the reference: others may need it.
+    Gives whether it had to be set.
     """
+    changed = False
     for one in published:
         if localhost_link(config, one):
-            sysctl.ensure(sysctl.of_interface("ipv4", one.link, "route_localnet"), "1")
+            switch = sysctl.of_interface("ipv4", one.link, "route_localnet")
+            changed |= sysctl.ensure(switch, "1")
+    return changed
 
 
 def localhost_link(config: Config, one: Published) -> bool:

@@ -59,4 +59,22 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
-PLUGIN = Plugin("ptp", f"CNI ptp plugin, pycni {__version__}", add, delete, check, gc, status)
+def restore(call: Call) -> bool:
+    """Lay down again what the packet filter has lost of a running container's."""
+    from cni_ptp.config import read
+    from wiring import compare, restoring
+
+    versions = {one.address.version for one in compare.previous(call).ips}
+    return restoring.pair(call, read(call), versions)
+
+
+PLUGIN = Plugin(
+    "ptp",
+    f"CNI ptp plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    restore=restore,
+)

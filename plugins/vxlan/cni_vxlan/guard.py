@@ -30,6 +30,36 @@ def ensure(wanted: Wanted, let_in: Collection[Address] | None, *, thorough: bool
         )
 
 
+def restore(wanted: Wanted, let_in: Collection[Address] | None) -> bool:
+    """`ensure` of the same; whether anything had to be done. Raises OSError.
+
+    To look over all peers takes milliseconds, and is done once for a state of the ruleset.
+    """
+    overlay = wanted.overlay
+    known = "guard", str(overlay.port), str(overlay.vni)
+    with Netfilter.open() as nl:
+        nl.look_again()
+        if nl.recalled(*known) is not None:
+            return False
+        changed = vtepguard.ensure(
+            nl,
+            overlay.port,
+            overlay.vni,
+            peers=let_in,
+            underlay=wanted.underlay.arrives_by,
+            thorough=True,
+        )
+        nl.look_again()
+        nl.remember(*known, found=[])
+    return changed
+
+
+def is_whole(wanted: Wanted) -> bool:
+    """Whether the VNI is guarded at all. Raises OSError."""
+    with Netfilter.open() as nl:
+        return vtepguard.is_guarded(nl, wanted.overlay.port, wanted.overlay.vni)
+
+
 def problems(plan: Plan) -> list[str]:
     """What of the guard is missing, in words. Raises OSError.
 

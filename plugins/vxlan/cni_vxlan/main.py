@@ -46,4 +46,20 @@ def status(call: Call) -> None:
     availability.status(call)
 
 
-PLUGIN = Plugin("vxlan", f"CNI vxlan plugin, pycni {__version__}", add, delete, check, gc, status)
+def restore(call: Call) -> bool:
+    """Lay down again what the packet filter has lost of a running container's."""
+    from cni_vxlan import restore as restoring
+
+    return restoring.restore(call)
+
+
+PLUGIN = Plugin(
+    "vxlan",
+    f"CNI vxlan plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    restore=restore,
+)

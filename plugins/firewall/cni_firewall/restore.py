@@ -1,0 +1,65 @@
+"""Healing: guard a running container again where the packet filter has lost it."""
+
+from __future__ import annotations
+
+from cni_firewall import admit, forward, nftables, plan, withdraw
+from hostnet.netfilter import Netfilter
+from hostnet.nfowner import Owner
+from wiring import backend, restoring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cni.call import Call
+    from cni.result import Result
+    from cni_firewall.bus import Bus
+    from cni_firewall.config import Config
+
+
+def restore(call: Call, config: Config, result: Result) -> bool:
+    """Whether anything had to be done. Raises CniError, OSError, GoneError."""
+    return restoring.restore(
+        call,
+        lambda: _with_bus(call, config, result),
+        lambda: withdraw.remove(call.environ, call.owner),
+    )
+
+
+def _with_bus(call: Call, config: Config, result: Result) -> bool:
+    bus = admit.find_firewalld(call, config)
+    try:
+        return _lay(call, config, result, bus)
+    finally:
+        if bus is not None:
+            bus.close()
+
+
+def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
+    """By the backend that is chosen today, unless nftables has what iptables is to have."""
+    wanted = plan.make(config, result, zoned=bus is not None)
+    if not wanted:
+        return False
+    chosen = backend.NFTABLES if bus is not None else config.backend or backend.of_host()
+    nl = backend.open_nftables(chosen)
+    owner = Owner(call.owner)
+    if nl is None:
+        from cni_firewall import by_iptables
+
+        if not config.backend and _by_nftables(owner, config):
+            return False
+        return by_iptables.give(call.owner, config, wanted)
+    addresses = [one.address for one in wanted if one.address is not None]
+    with nl:
+        changed = nftables.give(nl, owner, config, wanted, thorough=True)
+        if bus is not None:
+            from cni_firewall import firewalld
+
+            changed |= firewalld.restore(bus, config.zone, addresses)
+        opened = forward.open_iptables(nl, config, sorted({one.version for one in addresses}))
+        return opened or changed
+
+
+def _by_nftables(owner: Owner, config: Config) -> bool:
+    """Whether nftables guards it: the backend was another one at its ADD."""
+    with Netfilter.open() as nl:
+        held = nftables.held(nl, owner)
+        return bool(held) and not [*nftables.problems(nl, owner, config, held)]
