@@ -10,9 +10,11 @@ import sys
 import time
 
 from cni import __version__
+from cni.bundle import Bundle
 from cni.journal import log
 from cnid import status
 from cnid.guard import Guard
+from cnid.heal_supervisor import HealSupervisor
 from cnid.listen import claim, listen_metrics, listen_unix
 from cnid.overlay_configs import DIRECTORY
 from cnid.overlay_supervisor import OverlaySupervisor
@@ -21,6 +23,8 @@ from cnid.preload import preload
 from cnid.protocol import BUILD_LONGEST
 from cnid.server import PATIENCE_SECONDS, Server
 from hostnet import daemon, nft
+from libcni.cache import DEFAULT_DIRECTORY as CACHE_DIRECTORY
+from libcni.heal import Healer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--metrics", metavar="ADDRESS", help="Prometheus at unix:PATH or 127.0.0.1:PORT"
     )
     _add_conf_dir(parser, DIRECTORY)
+    _add_heal(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     asking = commands.add_parser("status", help="what a running daemon has done")
     _add_socket(asking, argparse.SUPPRESS, default)  # which leaves what stands before `status`
@@ -99,6 +104,34 @@ def _parser() -> argparse.ArgumentParser:
 def _add_conf_dir(parser: argparse.ArgumentParser, default: str) -> None:
     what = f"network configurations, whose overlays are kept ({DIRECTORY}); empty for none"
     parser.add_argument("--conf-dir", metavar="DIRECTORY", default=default, help=what)
+
+
+def _add_heal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache-dir",
+        metavar="DIRECTORY",
+        action="append",
+        help=f"results cache of a runtime, whose running containers are healed ({CACHE_DIRECTORY});"
+        " may be repeated; empty for no healing",
+    )
+    parser.add_argument(
+        "--bin-dir",
+        metavar="DIRECTORY",
+        default=os.path.dirname(os.path.abspath(sys.argv[0])),
+        help="where the runtime has its plugins (%(default)s): those that are of this suite heal",
+    )
+
+
+def _healing(
+    plugins: Mapping[str, Callable[[], Plugin]], asked: argparse.Namespace
+) -> Callable[[], Healer] | None:
+    """What makes the one that heals; None where it is switched off."""
+    given: list[str] | None = asked.cache_dir
+    caches = [one for one in given or [CACHE_DIRECTORY] if one]
+    bundle = Bundle(plugins, os.path.join(asked.bin_dir, "cnid"))
+    if not caches:
+        return None
+    return lambda: Healer(bundle, [asked.bin_dir], caches, os.environ)
 
 
 def _add_socket(parser: argparse.ArgumentParser, default: str, shown: str) -> None:
@@ -150,6 +183,7 @@ def _serve(
             notify=daemon.notify,
             alive=alive,
             supervisor=supervisor,
+            healer=HealSupervisor(_healing(plugins, asked), keep),
             tick=alive.every,
             patience=asked.patience,
         )

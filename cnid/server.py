@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnid.guard import Guard
+    from cnid.heal_supervisor import HealSupervisor
     from cnid.overlay_supervisor import OverlaySupervisor
     from cnid.pool import Member, Pool
     from cnid.tally import Status
@@ -77,7 +78,7 @@ class Server:
     metrics: a listening stream socket for Prometheus, or None. notify: told READY=1 and STOPPING=1,
     as systemd wants it. alive: called every `tick` seconds and with every event. patience: seconds
     that calls wait for a worker while none of them ends a call. supervisor: of the process that
-    keeps overlays.
+    keeps overlays. healer: of the one that heals.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Server:
         notify: Callable[[str], None],
         alive: Callable[[], None],
         supervisor: OverlaySupervisor,
+        healer: HealSupervisor,
         tick: float = _TICK,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
@@ -102,6 +104,7 @@ class Server:
         self._notify = notify
         self._alive = alive
         self._supervisor = supervisor
+        self._healer = healer
         self._every = min(tick, _TICK)
         self._patience = patience
         self._moved = self._told = time.monotonic()
@@ -137,6 +140,7 @@ class Server:
                     handler()
             self._tick()
         self._supervisor.close()
+        self._healer.close()
         self._pool.close()
 
     def _watch(self, what: socket.socket | Member, handler: Callable[[], None]) -> None:
@@ -246,7 +250,8 @@ class Server:
         self._release(connection)
         workers = self._pool.members
         busy = sum(member.busy for member in workers)
-        body = self._tally.as_prometheus(len(workers), busy, len(self._waiting)).encode()
+        waiting, heal = len(self._waiting), self._healer.state()
+        body = self._tally.as_prometheus(len(workers), busy, waiting, heal).encode()
         head = (
             "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -325,6 +330,7 @@ class Server:
             if pid == 0:
                 break
             self._supervisor.ended(pid, status)
+            self._healer.ended(pid, status)
         while self._paused and self._paused[0][0] <= now:
             self._paused.pop(0)[1]()
         self._refill()
@@ -332,6 +338,7 @@ class Server:
         self._hold_out(now)
         if not self._stopping:
             self._supervisor.tick()
+            self._healer.tick()
         self._alive()
 
     def _hold_out(self, now: float) -> None:
@@ -360,4 +367,5 @@ class Server:
             ],
             "calls": self._tally.rows(),
             "overlay": self._supervisor.state(),
+            "heal": self._healer.state(),
         }

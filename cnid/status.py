@@ -11,7 +11,7 @@ from cnid import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cnid.tally import OverlayState, Status
+    from cnid.tally import HealState, OverlayState, Status
 
 _ANSWER_SECONDS = 5.0
 
@@ -67,7 +67,7 @@ def as_text(found: Status) -> str:
         f"{one['pid']:<14}{'busy' if one['busy'] else 'idle':<9}{one['calls']:>8}"
         for one in found["workers"]
     )
-    return "\n".join(lines + _overlay(found.get("overlay")))
+    return "\n".join(lines + _overlay(found.get("overlay")) + _heal(found.get("heal")))
 
 
 def _overlay(found: OverlayState | None) -> list[str]:
@@ -80,5 +80,19 @@ def _overlay(found: OverlayState | None) -> list[str]:
     line = (
         f"overlay: process {found['pid']}, up {up}, {found['memory'] / 1024:.0f} MiB, "
         f"started {found['starts']} times; `cnitool overlay state NETWORK` asks it"
+    )
+    return ["", line]
+
+
+def _heal(found: HealState | None) -> list[str]:
+    """Nothing where it is switched off."""
+    if not found or not found["wanted"]:
+        return []
+    if not found["pid"]:
+        return ["", f"heal: its process does not run; it was started {found['starts']} times"]
+    line = (
+        f"heal: process {found['pid']}, {found['memory'] / 1024:.0f} MiB, {found['looks']} looks, "
+        f"the last in {found['seconds'] * 1000:.0f} ms at {found['running']} attachments; "
+        f"{found['healed']} healed, {found['problems']} problems"
     )
     return ["", line]

@@ -39,8 +39,23 @@ if TYPE_CHECKING:
         uptime: float
         memory: int
 
+    class HealState(TypedDict):
+        """The process that heals. pid: 0 while there is none. starts: how often it was started.
+        memory: KiB. looks: how many it has taken; seconds: the last one. running: attachments that
+        it found running then, problems: what it could not heal. healed: attachments, all told."""
+
+        wanted: bool
+        pid: int
+        starts: int
+        memory: int
+        looks: int
+        seconds: float
+        running: int
+        healed: int
+        problems: int
+
     class Status(TypedDict):
-        """What `cnid status` shows. uptime: seconds. overlay: not of an older daemon."""
+        """What `cnid status` shows. uptime: seconds. overlay, heal: not of an older daemon."""
 
         build: str
         pid: int
@@ -51,6 +66,7 @@ if TYPE_CHECKING:
         workers: list[WorkerState]
         calls: list[Row]
         overlay: NotRequired[OverlayState]
+        heal: NotRequired[HealState]
 
 
 # Seconds, upper bounds of the histogram's buckets.
@@ -115,7 +131,7 @@ class Tally:
             for (plugin, verb), one in sorted(self.series.items())
         ]
 
-    def as_prometheus(self, workers: int, busy: int, waiting: int) -> str:
+    def as_prometheus(self, workers: int, busy: int, waiting: int, heal: HealState) -> str:
         """The text exposition format, version 0.0.4."""
         lines = [
             "# HELP cnid_workers Workers of the daemon.",
@@ -133,6 +149,15 @@ class Tally:
             "# HELP cnid_lost_total Calls whose worker died.",
             "# TYPE cnid_lost_total counter",
             f"cnid_lost_total {self.lost}",
+            "# HELP cnid_heal_looks_total Looks at what running containers have lost.",
+            "# TYPE cnid_heal_looks_total counter",
+            f"cnid_heal_looks_total {heal['looks']}",
+            "# HELP cnid_healed_total Attachments to which something lost was given back.",
+            "# TYPE cnid_healed_total counter",
+            f"cnid_healed_total {heal['healed']}",
+            "# HELP cnid_heal_problems What the last look could not heal.",
+            "# TYPE cnid_heal_problems gauge",
+            f"cnid_heal_problems {heal['problems']}",
             "# HELP cnid_errors_total Calls that answered with an error.",
             "# TYPE cnid_errors_total counter",
         ]

@@ -117,14 +117,14 @@ def _variables(command: str, attachment: Attachment, path: str) -> dict[str, str
     }
 
 
-def request(
+def config_of(
     network: NetworkConfigList,
     plugin: PluginConf,
     attachment: Attachment = NOBODY,
     prev_result: dict[str, JsonValue] | None = None,
     more: Mapping[str, JsonValue] | None = None,
-) -> bytes:
-    """A plugin's stdin (SPEC.md, section 3 "Deriving request configuration").
+) -> dict[str, JsonValue]:
+    """A plugin's config (SPEC.md, section 3 "Deriving request configuration").
 
     A `prevResult` written in the configuration never gets through: the spec gives the first
     plugin none. `runtimeConfig` holds the capability arguments the plugin declares; where there
@@ -144,7 +144,18 @@ def request(
     if matching:
         config["runtimeConfig"] = matching
     config.update(more or {})
-    return compact(config)
+    return config
+
+
+def request(
+    network: NetworkConfigList,
+    plugin: PluginConf,
+    attachment: Attachment = NOBODY,
+    prev_result: dict[str, JsonValue] | None = None,
+    more: Mapping[str, JsonValue] | None = None,
+) -> bytes:
+    """A plugin's stdin: `config_of` as a document."""
+    return compact(config_of(network, plugin, attachment, prev_result, more))
 
 
 def read_result(stdout: bytes, version: str) -> Result:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cnid.heal_supervisor import HealSupervisor
 from cnid.status import as_text
 from cnid.tally import Tally
 from tests.cnid import exposition, fake
@@ -253,7 +254,7 @@ def test_metrics_of_many_calls_are_well_formed() -> None:
         tally.count(
             {"plugin": plugin, "verb": verb, "seconds": number / 100, "status": number % 2}, 0.001
         )
-    found = exposition.read(tally.as_prometheus(8, 3, 1))
+    found = exposition.read(tally.as_prometheus(8, 3, 1, HealSupervisor(None).state()))
     counts = found["cnid_call_seconds"].samples
     assert sum(v for (name, _), v in counts.items() if name == "cnid_call_seconds_count") == 2000
     assert {row["verb"] for row in tally.rows()} == {"ADD", "DEL", "other"}

@@ -1,0 +1,152 @@
+"""The process that heals: it waits until somebody damages the packet filter, and then looks.
+
+What it heals, `libcni.heal` says. When it looks:
+
+- soon after the kernel has told that somebody else changed tables of ours (`hostnet.nfwatch`),
+- when firewalld has been loaded anew or started, as D-Bus tells,
+- at its start, and every minute, for what nobody announces: iptables-legacy, sysctls.
+
+A look never takes more than a fifth of its time, so that somebody who changes the rules all the
+time costs no more than that. It holds no state, and may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from cni.journal import log
+from cni_firewall import firewalld
+from hostnet.netlink import NetlinkError
+from hostnet.nfwatch import Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cni_firewall.bus import Bus
+    from libcni.heal import Healer, Report
+
+LOOK_SECONDS = 60.0
+"""How often it looks by itself."""
+_QUIET_SECONDS = 0.02
+"""How long it lets announcements gather: they come in crowds when containers do."""
+_REST = 4
+"""So many times as long as a look took it rests after it."""
+_AGAIN_SECONDS = 2.0
+"""After a look with problems, and twice as long after each further one."""
+_NAME = "cnid-heal"
+OWN = ("cnid", _NAME, "cnitool", "pycni")
+"""The names of our processes, cold plugins' included."""
+
+
+class HealProcess:
+    """Heals until `stop` is readable. tell: is given each look's report."""
+
+    def __init__(self, healer: Healer, stop: int, tell: Callable[[Report], None]) -> None:
+        self._healer = healer
+        self._stop = stop
+        self._tell = tell
+        self._watch = self._watch_rules()
+        self._bus: Bus | None = None
+        self._due = 0.0
+        self._why = "started"
+        self._again = _AGAIN_SECONDS
+        self._problems: tuple[str, ...] = ()
+
+    @staticmethod
+    def _watch_rules() -> Watch | None:
+        with open("/proc/self/comm", encoding="utf-8") as file:
+            inherited = file.read().strip()
+        with open("/proc/self/comm", "w", encoding="utf-8") as file:
+            file.write(_NAME)
+        try:
+            return Watch("pycni_", "CNI-", (*OWN, inherited))
+        except NetlinkError as error:
+            log("cannot hear of changes of nftables", error=str(error))
+        except OSError as error:  # a kernel without it
+            log("cannot hear of changes of nftables", error=str(error))
+        return None
+
+    def run(self) -> None:
+        """Until it is told to stop."""
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        if self._watch is not None:
+            poll.register(self._watch.fileno(), select.POLLIN)
+        while True:
+            self._listen(poll)
+            wait = max(0.0, self._due - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(1000 * wait)}
+            if self._stop in ready:
+                return
+            if self._watch is not None and self._watch.fileno() in ready:
+                if self._ends_within(_QUIET_SECONDS):
+                    return
+                by = self._watch.take()
+                if by:
+                    self._hasten(f"rules were changed by {by}")
+            if self._bus is not None and self._bus.fileno() in ready:
+                self._hear(poll, self._bus)
+            if time.monotonic() >= self._due:
+                self._look()
+
+    def _ends_within(self, seconds: float) -> bool:
+        return bool(select.select([self._stop], [], [], seconds)[0])
+
+    def _hasten(self, why: str) -> None:
+        """Look as soon as rest allows."""
+        self._why = why
+        self._due = min(self._due, self._rested)
+
+    def _look(self) -> None:
+        start = time.monotonic()
+        found = self._healer.look()
+        now = time.monotonic()
+        self._rested = now + _REST * (now - start)
+        self._due = now + LOOK_SECONDS
+        if found.problems:
+            self._due = max(self._rested, now + min(self._again, LOOK_SECONDS))
+            self._again = min(2 * self._again, LOOK_SECONDS)
+        else:
+            self._again = _AGAIN_SECONDS
+        if found.healed:
+            log(
+                "healed",
+                why=self._why,
+                attachments=len(found.healed),
+                running=found.running,
+                seconds=found.seconds,
+                acts=[*sorted({act for one in found.healed for act in one.acts})],
+            )
+        if found.problems != self._problems:
+            self._problems = found.problems
+            for problem in found.problems[:10]:
+                log("not healed", error=problem)
+        self._why = "looked"
+        self._tell(found)
+
+    # ---- firewalld
+
+    def _listen(self, poll: select.poll) -> None:
+        """Connect to the bus, if there is one by now."""
+        if self._bus is not None or time.monotonic() < self._due:
+            return
+        try:
+            self._bus = firewalld.listen(os.environ)
+        except OSError as error:
+            log("cannot hear of firewalld", error=str(error))
+        if self._bus is not None:
+            poll.register(self._bus.fileno(), select.POLLIN)
+
+    def _hear(self, poll: select.poll, bus: Bus) -> None:
+        try:
+            if bus.take():
+                self._hasten("firewalld was loaded anew")
+        except OSError:  # the bus has gone
+            poll.unregister(bus.fileno())
+            bus.close()
+            self._bus = None
+
+    _rested = 0.0
