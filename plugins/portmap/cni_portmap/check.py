@@ -12,6 +12,7 @@ from cni_portmap.tables import (
     GATED,
     NAME,
     PENDING,
+    PRIORITY,
     REGISTRY,
     TABLE,
     WAITING,
@@ -19,7 +20,7 @@ from cni_portmap.tables import (
     pack,
     unpack,
 )
-from hostnet import netfilter, sysctl
+from hostnet import natlook, netfilter, sysctl
 from hostnet.netfilter import Netfilter
 from hostnet.nfelement import get
 from hostnet.nfowner import Owner
@@ -85,7 +86,7 @@ def _by_nftables(nl: Netfilter, owner: Owner, wanted: list[Published]) -> list[s
             found += _problems_of_waiting(nl, waiting, owner)
         else:
             found.append(f"port {shown(one)} is not published{_instead(one, held)}")
-    return [*found, *_gate_problems(nl, owner, wanted)]
+    return [*found, *_gate_problems(nl, owner, wanted), *_shadow_problems(nl, wanted)]
 
 
 def _extra(held: list[Published], wanted: list[Published]) -> list[Published]:
@@ -139,6 +140,15 @@ def _gate_problems(nl: Netfilter, owner: Owner, wanted: list[Published]) -> Iter
         chain = gate(owner, version)
         if rules(nl, NAME, chain) != list(GATE_RULES):
             yield f"chain {chain} of the nftables table inet {NAME} lacks the conditionsV{version}"
+
+
+def _shadow_problems(nl: Netfilter, wanted: list[Published]) -> Iterator[str]:
+    """Ports that somebody else's rules lead away before ours are asked."""
+    others = natlook.redirections(nl, PRIORITY, NAME) if wanted else []
+    for one in wanted:
+        for other in others:
+            if other.takes(*one.key):
+                yield f"port {shown(one)} is led elsewhere first, by {other.where}"
 
 
 def _localhost_problems(config: Config, wanted: list[Published]) -> Iterator[str]:

@@ -126,6 +126,24 @@ def _marks(config: Config) -> bool:
     return config.snat and not config.mark_chain
 
 
+def shadow(chains: Chains, one: Published) -> str:
+    """A rule of somebody else's that gets what is for this port before ours do; empty for none.
+
+    Told is what is certain: a rule in front of our chain, or first of all in it, that wants nothing
+    but a protocol and this port.
+    """
+    hook = chains.get("PREROUTING", ["-"])[1:]
+    jump = next((at for at, rule in enumerate(hook) if leads_to(rule, DNAT)), len(hook))
+    for rule in (*hook[:jump], *chains.get(DNAT, ["-"])[1:]):
+        of = words(rule)
+        leads = option(of, "-j") in ("DNAT", "REDIRECT")
+        plain = {*of[::2]} <= {"-p", "-m", "--dport", "-j", "--to-destination", "--to-ports"}
+        wanted = _NAMES[one.protocol], str(one.host_port)
+        if leads and plain and (option(of, "-p"), option(of, "--dport")) == wanted:
+            return rule
+    return ""
+
+
 def guard(chains: Chains) -> list[str]:
     """The commands for the guard of localhost in the table raw, none where it stands."""
     there = chains.get(GUARD, [])[1:]

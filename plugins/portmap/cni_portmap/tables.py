@@ -251,7 +251,8 @@ REGISTRY = Registry(
     Waiting(place, holding),
 )
 _LOCAL = ("local", "fib daddr type != local accept")
-# Priorities: NF_IP_PRI_RAW, NF_IP_PRI_NAT_DST, NF_IP_PRI_NAT_SRC, <linux/netfilter_ipv4.h>.
+PRIORITY = -100
+"""NF_IP_PRI_NAT_DST, <linux/netfilter_ipv4.h>, where the others are: RAW, and NAT_SRC."""
 TABLE = Table(
     NAME,
     (
@@ -274,14 +275,18 @@ TABLE = Table(
             priority=-300,
         ),
         Chain(
-            "prerouting", (_LOCAL, *_translation()), kind="nat", hook="prerouting", priority=-100
+            "prerouting",
+            (_LOCAL, *_translation()),
+            kind="nat",
+            hook="prerouting",
+            priority=PRIORITY,
         ),
         Chain(
             "output",
             (_LOCAL, ("localhost6", "ip6 daddr ::1 accept"), *_translation()),
             kind="nat",
             hook="output",
-            priority=-100,
+            priority=PRIORITY,
         ),
         # One later than others: an explicit source NAT of somebody else's goes first.
         Chain("postrouting", _source_translation(), kind="nat", hook="postrouting", priority=101),
