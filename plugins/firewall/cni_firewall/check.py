@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_firewall import nftables, plan
+from cni_firewall import forward, nftables, plan
 from cni_firewall.config import FIREWALLD
 from cni_firewall.tables import ZONED
 from hostnet import netfilter
@@ -52,6 +52,8 @@ def _problems_by(nl: Netfilter | None, call: Call, config: Config, result: Resul
             zoned = any(one.flags & ZONED for one in nftables.held(nl, owner))
         wanted = plan.make(config, result, zoned=zoned)
         found = list(nftables.problems(nl, owner, config, wanted))
+        versions = sorted({one.address.version for one in wanted if one.address is not None})
+        found += forward.problems(nl, config, versions)
     if zoned:
         from cni_firewall import firewalld
 

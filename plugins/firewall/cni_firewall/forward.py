@@ -20,7 +20,7 @@ from hostnet.iptables_look import FAMILY, LEGACY, Blob, Here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from cni_firewall.config import Config
     from hostnet.forwarding import ForwardChain
@@ -38,15 +38,40 @@ def require_way(nl: Netfilter, versions: Iterable[int]) -> None:
     """Raise CniError(IN_THE_WAY) where a chain of somebody else's is certain to drop containers'
     packets of one of these IP versions; NetlinkError.
     """
+    for words in _closed(nl, versions):
+        raise CniError(IN_THE_WAY, words)
+
+
+def _closed(nl: Netfilter, versions: Iterable[int]) -> Iterator[str]:
+    """The chains that are certain to drop, each in words, with the command that mends it."""
     for version in versions:
         for chain in forwarding.chains(nl, version):
             if chain.drops and not _is_known(chain) and _is_shut(nl, chain):
-                raise CniError(
-                    IN_THE_WAY,
+                yield (
                     f"{chain} drops what it does not know (policy drop), and has no rule that "
                     f"lets containers through: nft insert rule {chain.family} {chain.table} "
-                    f"{chain.name} meta mark and {PASS:#x} == {PASS:#x} accept{_hint(chain)}",
+                    f"{chain.name} meta mark and {PASS:#x} == {PASS:#x} accept{_hint(chain)}"
                 )
+
+
+def problems(nl: Netfilter, config: Config, versions: Iterable[int]) -> Iterator[str]:
+    """What does not let containers' packets of these IP versions through, in words. For CHECK.
+
+    Of iptables that is a policy DROP, or what is left of what an ADD has opened: rules of somebody
+    else's alone need not drop anything. Raises IptablesError, NetlinkError, OSError.
+    """
+    yield from _closed(nl, versions)
+    for version, kind in _shut(nl, config, versions):
+        from hostnet.iptables import Tool
+
+        found = Tool(version, kind).save(_TABLE)
+        chains = found.get(_TABLE, {})
+        lacking = _opening(found, config).get(_TABLE, [])
+        if lacking and (chains.get(_HOOK, ["ACCEPT"])[0] == "DROP" or CHAIN in chains):
+            yield (
+                f"containers' packets of IPv{version} do not pass the iptables table {_TABLE}: it "
+                f"lacks {', '.join(f'`{one}`' for one in lacking)}"
+            )
 
 
 def _is_known(chain: ForwardChain) -> bool:
@@ -65,25 +90,29 @@ def _hint(chain: ForwardChain) -> str:
     return ", or start dockerd with --ip-forward-no-drop" if chain.table == _DOCKER else ""
 
 
-def open_iptables(nl: Netfilter, config: Config, versions: Iterable[int]) -> None:
+def open_iptables(nl: Netfilter, config: Config, versions: Iterable[int]) -> bool:
     """Let marked packets of these IP versions through iptables' FORWARD, where it may drop any.
 
-    Does nothing where it is done, or iptables is not in use. Raises IptablesError, LockTimeout,
+    False where it is done, or iptables is not in use. Raises IptablesError, LockTimeout,
     NetlinkError, OSError.
     """
-    here = Here(nl)
-    wanted = set(versions)
-    shut = [
-        (version, kind)
-        for version, kind in here.with_table(_TABLE)
-        if version in wanted and not _is_open(nl, version, kind, config)
-    ]
+    shut = _shut(nl, config, versions)
     if not shut:
-        return
+        return False
     from hostnet import iptables
 
     tools = [iptables.Tool(*one) for one in shut]
-    iptables.edit(tools, lambda _tool, found: _opening(found, config), _TABLE)
+    return iptables.edit(tools, lambda _tool, found: _opening(found, config), _TABLE)
+
+
+def _shut(nl: Netfilter, config: Config, versions: Iterable[int]) -> list[tuple[int, str]]:
+    """IP version and variant of the iptables in use that may drop what is marked."""
+    wanted = set(versions)
+    return [
+        (version, kind)
+        for version, kind in Here(nl).with_table(_TABLE)
+        if version in wanted and not _is_open(nl, version, kind, config)
+    ]
 
 
 def _is_open(nl: Netfilter, version: int, kind: str, config: Config) -> bool:
