@@ -91,7 +91,8 @@ def _sweep(
     with Netlink() as outside:
         for end in candidates(outside):
             labelled = end.alias.startswith(f"{call.network}/")
-            if end.kind == "veth" and labelled and end.name not in names:
+            named = end.name in names or end.alias in valid  # which somebody may have renamed
+            if end.kind == "veth" and labelled and not named:
                 if len(end.alias) < _ALIAS_LONGEST:  # else it is cut short; `sweep` knows the whole
                     remover.remove(end.alias, end.name)
                 link.delete(outside, end.index, missing_ok=True)

@@ -14,6 +14,7 @@ from cni.errors import IN_THE_WAY, UNSUPPORTED_FIELD, CniError
 from hostnet import address, bridge, link, sysctl
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import NetlinkError
+from wiring import veth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wiring.bridged import Bridged
 
 _PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
-_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
 
 
 def find_bridge(nl: Netlink, name: str) -> Link | None:
@@ -193,7 +193,7 @@ def open_port(nl: Netlink, port: Link, config: Bridged, owner: str) -> None:
     link.change(
         nl,
         port.index,
-        alias=owner[:_ALIAS_LONGEST],
+        alias=veth.label(owner),
         port=bridge.port(hairpin=config.hairpin, isolated=config.port_isolation),
         up=True,
     )

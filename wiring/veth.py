@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cni.call import Call
     from hostnet.link import Link
 
+_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
 
 
 host_veth = leaving.host_end
@@ -26,14 +27,16 @@ host_veth = leaving.host_end
 
 
 def create(
-    nl: Netlink, *, name: str, ns: NetNS, ifname: str, mac: str = "", mtu: int = 0, master: int = 0
+    nl: Netlink, *, owner: str, ns: NetNS, ifname: str, mac: str = "", mtu: int = 0, master: int = 0
 ) -> Link:
     """The pair: our end, which is given, and the other in the container; both down.
 
+    Our end is labelled from its birth: one that was not would be nobody's to GC.
     mac: the container's, empty for a random one. mtu: of both ends, 0 for the kernel's choice.
     master: index of the bridge that our end is a port of. Raises CniError(IN_THE_WAY) where the
     attachment exists already.
     """
+    name = host_veth(owner)
     try:
         return link.create_veth(
             nl,
@@ -44,6 +47,7 @@ def create(
             mtu=mtu,
             master=master,
             peer_netns_fd=ns.fileno(),
+            alias=label(owner),
         )
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
@@ -97,6 +101,19 @@ def find(nl: Netlink, owner: str, candidates: Iterable[str], inner: Link | None)
     return None
 
 
+def missing(nl: Netlink, call: Call, inner: Link | None) -> str:
+    """Why `find` finds nothing, in words: somebody has renamed the host end, or it is gone."""
+    end = None if inner is None else _other_end(nl, inner)
+    if end is not None and end.alias == label(call.owner):
+        return f"host interface {host_veth(call.owner)} is named {end.name}"
+    return f"the host end of {call.ifname} does not exist"
+
+
+def label(owner: str) -> str:
+    """The alias of a host end: the owner, cut short where the kernel takes no more."""
+    return owner[:_ALIAS_LONGEST]
+
+
 def delete(call: Call) -> None:
     """Delete the attachment's pair, if there is one. Raises OSError, CniError for the namespace.
 
@@ -110,20 +127,28 @@ def delete(call: Call) -> None:
             return
         with NetNS.open(call.netns) as ns, ns.netlink() as inside:
             found = link.find(inside, call.ifname)
-            if found is not None and found.kind == "veth" and not _is_anothers(outside, found):
+            if found is None or found.kind != "veth":
+                return
+            end = _other_end(outside, found)
+            if end is None or not _is_anothers(call, end):
                 link.delete(inside, found.index, missing_ok=True)
 
 
-def _is_anothers(outside: Netlink, inner: Link) -> bool:
-    """Whether the pair's host end is labelled, then with another attachment's name.
+def _is_anothers(call: Call, end: Link) -> bool:
+    """Whether a host end is labelled with another attachment's name.
 
     A runtime sends a DEL after an ADD that was refused because another network's interface has the
-    name. The reference labels nothing.
+    name. The reference labels nothing, and its own label has one that somebody has renamed.
     """
+    return end.alias.count("/") == 2 and end.alias != label(call.owner)
+
+
+def _other_end(outside: Netlink, inner: Link) -> Link | None:
+    """The host end of a pair, None where it is in another namespace."""
     try:
         end = link.by_index(outside, inner.peer)
     except NetlinkError as error:
         if error.errno == errno.ENODEV:
-            return False
+            return None
         raise
-    return end.kind == "veth" and end.peer == inner.index and end.alias.count("/") == 2
+    return end if end.kind == "veth" and end.peer == inner.index else None

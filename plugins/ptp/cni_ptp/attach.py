@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _INNER = 1
 """Where the container's interface stands in the result: host end, container."""
-_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
 
 
 def add(call: Call, config: Ptp) -> Result:
@@ -64,7 +63,7 @@ def _connect(scene: Scene, config: Ptp) -> Link:
     port = scene.undo.step(
         lambda: veth.create(
             nl,
-            name=veth.host_veth(owner),
+            owner=owner,
             ns=scene.ns,
             ifname=scene.call.ifname,
             mac=config.mac,
@@ -75,7 +74,7 @@ def _connect(scene: Scene, config: Ptp) -> Link:
     # A container's router advertisements must not configure the host.
     for key in ("accept_ra", "accept_dad"):
         sysctl.ensure(sysctl.of_interface("ipv6", port.name, key), "0", missing_ok=True)
-    link.change(nl, port.index, alias=owner[:_ALIAS_LONGEST], up=True)
+    link.change(nl, port.index, alias=veth.label(owner), up=True)
     return port
 
 

@@ -34,7 +34,7 @@ def _problems(
     names = (one.name for one in result.interfaces if not one.sandbox)
     port = veth.find(outside, call.owner, names, inner)
     if port is None:
-        yield f"the host end of {call.ifname} does not exist"
+        yield veth.missing(outside, call, inner)
     else:
         yield from _host_problems(port, config, result, outside)
     mtu = config.common.mtu
