@@ -25,30 +25,45 @@ CONTAINERS = ("a", "b", "n")
 """Those of the two calls, and a neighbour."""
 
 
-def _open_new_namespace() -> int:
-    def make() -> int:
-        libc("unshare", CLONE_NEWNET)
-        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+class Containers:
+    """Their namespaces, which go from one stage to the next: a context."""
 
-    return in_thread(make)
+    def __enter__(self) -> dict[str, int]:
+        self._files = in_thread(lambda: {name: _open_new_namespace() for name in CONTAINERS})
+        return self._files
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._files.values():
+            os.close(fd)
+
+
+def _open_new_namespace() -> int:
+    libc("unshare", CLONE_NEWNET)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class Stage:
-    """A new host that the calling thread is in, and the containers a, b and n.
+    """A new host that the calling thread is in, with one network and the containers a, b and n.
 
-    A context; afterwards the thread is in `host`. state: of one network at a time.
+    A context; afterwards the thread is in `host`.
     """
 
-    def __init__(self, host: Host, runtime: Runtime, make: Callable[[Host], NetworkConfigList]):
+    def __init__(
+        self,
+        host: Host,
+        runtime: Runtime,
+        make: Callable[[Host], NetworkConfigList],
+        containers: dict[str, int],
+    ) -> None:
         self._host = host
         self._runtime = runtime
         self._make = make
         self._pid = os.getpid()
+        self._namespaces = containers
 
     def __enter__(self) -> Stage:
         libc("unshare", CLONE_NEWNET)
         self.known: dict[str, tuple[Document, int]] = {}
-        self._namespaces = {name: _open_new_namespace() for name in CONTAINERS}
         commands = (
             f"link add {UPLINK} type veth peer name wire",
             f"address add {UNDERLAY}/24 dev {UPLINK}",
@@ -65,8 +80,6 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd in self._namespaces.values():
-            os.close(fd)
         self._host.enter()
         for one in self._host.state.iterdir():
             shutil.rmtree(one)

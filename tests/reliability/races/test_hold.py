@@ -25,7 +25,7 @@ from tests.kit.tables import Publish, Row
 from tests.reliability.races import networks
 from tests.reliability.races.cases import CASES, PORT, Case
 from tests.reliability.races.meet import Met, changes_something, meet
-from tests.reliability.races.stage import Stage, child
+from tests.reliability.races.stage import Containers, Stage, child
 
 Make = Callable[[Host], NetworkConfigList]
 NETWORKS: tuple[tuple[str, Make, int], ...] = (
@@ -183,14 +183,15 @@ def test_one_call_in_the_middle_of_another(
     cases = [one for one in CASES if has_ports or not one.one_wins]
     if not whole:
         cases = cases[used :: 2 if network is networks.published else SHARE]
-    for turn, case in enumerate(cases):
-        play = Play(lambda: Stage(host, runtime, network), supervisor, case)
-        numbers: Iterable[int] = itertools.count(1, distance)
-        if not whole:
-            length = play.length()
-            numbers = [1 + turn * length // len(cases) % length]
-        (play.on_used_host if used else play.on_new_hosts)(numbers)
-        assert play.counted["points"] > 0
-        counted = [play.counted[what] for what in ("points", "waited", "failed")]
-        _rows.append([title, "used" if used else "new", case.name, *counted])
-        publish("races-hold", HEADINGS, _rows)
+    with Containers() as containers:
+        for turn, case in enumerate(cases):
+            play = Play(lambda: Stage(host, runtime, network, containers), supervisor, case)
+            numbers: Iterable[int] = itertools.count(1, distance)
+            if not whole:
+                length = play.length()
+                numbers = [1 + turn * length // len(cases) % length]
+            (play.on_used_host if used else play.on_new_hosts)(numbers)
+            assert play.counted["points"] > 0
+            counted = [play.counted[what] for what in ("points", "waited", "failed")]
+            _rows.append([title, "used" if used else "new", case.name, *counted])
+            publish("races-hold", HEADINGS, _rows)
