@@ -139,6 +139,11 @@ def switches(of: Link) -> dict[str, bool]:
     return {name: found.get(kind, b"\0") != b"\0" for name, kind in _PORT_SWITCHES.items()}
 
 
+def default_pvid(of: Link) -> int:
+    """The VLAN that a new port of the bridge is in, 0 for none."""
+    return to_u16(of.info(link.IFLA_INFO_DATA).get(IFLA_BR_VLAN_DEFAULT_PVID, bytes(2)))
+
+
 def add_vlan(
     nl: Netlink,
     index: int,

@@ -57,7 +57,7 @@ def _problems(
     names = (one.name for one in result.interfaces if not one.sandbox)
     port = veth.find(outside, call.owner, names, inner)
     if port is None:
-        yield f"the host end of {call.ifname} does not exist"
+        yield veth.missing(outside, call, inner)
     elif on is not None:
         yield from _port_problems(port, on, config, result, outside)
     yield from compare.container_problems(
@@ -96,6 +96,13 @@ def _gateway_problems(on: Link, config: Bridged, result: Result, outside: Netlin
             return
         if not found.up:
             yield f"the VLAN's gateway interface {found.name} is down"
+        end = link.by_index(outside, found.peer)
+        if end.master != on.index:
+            yield f"the VLAN's gateway interface {found.name} is not connected to bridge {on.name}"
+        elif not end.up:
+            yield f"interface {end.name}, the port of {found.name}, is down"
+        else:
+            yield from _vlan_problems(end, on, config, outside)
         holder = found
     present = {one.interface for one in address.dump(outside, index=holder.index)}
     for gateway in plan.gateways(result.ips):
@@ -124,8 +131,21 @@ def _port_problems(
             now = "off" if wanted else "on"
             yield f"host interface {port.name} has {switch} {now}, and {key} is {wanted}"
     if config.vlan_filtering:
-        present = {one.vid for one in bridge.vlans(outside, port.index)}
-        wanted_vids = host.vids(config)
-        if not wanted_vids <= present:
-            missing = ", ".join(str(vid) for vid in sorted(wanted_vids - present))
-            yield f"host interface {port.name} lacks the VLANs {missing}"
+        yield from _vlan_problems(port, on, config, outside)
+
+
+def _vlan_problems(port: Link, on: Link, config: Bridged, outside: Netlink) -> Iterator[str]:
+    """VLANs of the port that are missing, too many, or tagged where the others are not."""
+    present = {one.vid: one for one in bridge.vlans(outside, port.index)}
+    wanted = host.vids(config)
+    if missing := ", ".join(map(str, sorted(wanted - present.keys()))):
+        yield f"host interface {port.name} lacks the VLANs {missing}"
+    kept = {bridge.default_pvid(on)} if config.preserve_default_vlan else set()
+    if more := ", ".join(map(str, sorted(present.keys() - wanted - kept))):
+        yield f"host interface {port.name} is in the VLANs {more} and should not be"
+    for vid in sorted(wanted & present.keys()):
+        found = present[vid]
+        access = vid == config.vlan and not any(low <= vid <= high for low, high in config.trunk)
+        if (found.pvid, found.untagged) != (access, access):
+            expected = "untagged, for what has no tag" if access else "tagged"
+            yield f"host interface {port.name} is in VLAN {vid} otherwise than {expected}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hostnet.link import Link
     from hostnet.netlink import Netlink
 
+_NO_PREFIX_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE, linux/if_addr.h: the address brings no route
+
 
 def forwarding_problems(result: Result) -> Iterator[str]:
     """That the host does not forward what it is the gateway for, in words; by family."""
@@ -94,12 +96,17 @@ def container_problems(
         yield f"the previous result does not name interface {call.ifname} of {call.netns}"
     yield from mac_problem(inner, as_reported)
     yield from mtu_problem(inner, as_reported, mtu)
-    yield from _address_problems(inner, result, nl)
-    yield from route_problems(plan.installed(result.ips, result.routes), nl)
+    present = _routes(nl)
+    yield from _address_problems(inner, result, nl, present)
+    yield from _route_problems(plan.installed(result.ips, result.routes), present)
 
 
-def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]:
-    """Addresses that are missing, and permanent global ones that nobody reported."""
+def _address_problems(
+    inner: Link, result: Result, nl: Netlink, routes: list[route.Route]
+) -> Iterator[str]:
+    """Addresses that are missing or whose subnet is not reached by the interface, and permanent
+    global ones that nobody reported.
+    """
     found = address.dump(nl, index=inner.index)
     present = {one.interface for one in found}
     wanted = {
@@ -113,7 +120,13 @@ def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]
     }
     for missing in sorted(wanted - present, key=str):
         yield f"interface {inner.name} lacks its address {missing}"
+    reached = {one.destination for one in routes if one.oif == inner.index}
     for one in found:
+        subnet = one.interface.network
+        is_routed = subnet.prefixlen < subnet.max_prefixlen and inner.up
+        alone = one.flags & _NO_PREFIX_ROUTE
+        if one.interface in wanted and is_routed and not alone and subnet not in reached:
+            yield f"the container lacks the route to {subnet} of its address {one.interface}"
         permanent = one.flags & address.IFA_F_PERMANENT
         if one.interface not in wanted and permanent and not one.interface.is_link_local:
             yield f"interface {inner.name} has the address {one.interface}, which ADD did not give"
@@ -121,9 +134,17 @@ def _address_problems(inner: Link, result: Result, nl: Netlink) -> Iterator[str]
 
 def route_problems(routes: Iterable[CniRoute], nl: Netlink) -> Iterator[str]:
     """Routes of the container that are missing or lead elsewhere; each with its gateway."""
-    present = [
+    yield from _route_problems(routes, _routes(nl))
+
+
+def _routes(nl: Netlink) -> list[route.Route]:
+    """Those of all tables."""
+    return [
         one for family in (route.AF_INET, route.AF_INET6) for one in route.dump(nl, family, table=0)
     ]
+
+
+def _route_problems(routes: Iterable[CniRoute], present: list[route.Route]) -> Iterator[str]:
     for wanted in routes:
         table = wanted.table or route.RT_TABLE_MAIN
         same = [
@@ -133,16 +154,22 @@ def route_problems(routes: Iterable[CniRoute], nl: Netlink) -> Iterator[str]:
             and one.table == table
             and (wanted.priority is None or one.priority == wanted.priority)
         ]
-        if not any(_agrees(one, wanted) for one in same):
+        differences = [_difference(one, wanted) for one in same]
+        if all(differences):
             via = f" via {wanted.gw}" if wanted.gw else ""
-            instead = f", found one via {same[0].gateways[0] or 'the link'}" if same else ""
+            instead = f", found one {differences[0]}" if differences else ""
             yield f"the container lacks the route to {wanted.dst}{via}{instead}"
 
 
-def _agrees(found: route.Route, wanted: CniRoute) -> bool:
-    return (
-        wanted.gw in found.gateways
-        and (wanted.mtu is None or found.mtu == wanted.mtu)
-        and (wanted.advmss is None or found.advmss == wanted.advmss)
-        and (wanted.scope is None or found.destination.version == 6 or found.scope == wanted.scope)
-    )
+def _difference(found: route.Route, wanted: CniRoute) -> str:
+    """What a route to the same destination has instead, in words; empty where it agrees."""
+    if wanted.gw not in found.gateways:
+        return f"via {found.gateways[0] or 'the link'}"
+    for what, value, expected in (
+        ("MTU", found.mtu, wanted.mtu),
+        ("advmss", found.advmss, wanted.advmss),
+        ("scope", found.scope, None if found.destination.version == 6 else wanted.scope),
+    ):
+        if expected is not None and value != expected:
+            return f"with the {what} {value}, expected {expected}"
+    return ""
