@@ -168,14 +168,17 @@ def test_all_deviations_are_told_at_once(
     remove_overlay(underlay)
 
 
-def test_peers_do_not_fail_a_container(
+def test_what_leads_to_listed_peers_is_told_of_shortly(
     runtime: Runtime, underlay: Host, container: Namespace
 ) -> None:
     config = l3(underlay)
     result = runtime.add(config, netns=container)
     underlay.command("ip", "route", "flush", "proto", "201")
     underlay.command("ip", "neigh", "flush", "dev", "vxlan42", "nud", "permanent")
-    runtime.check(config, result, netns=container)
+    with pytest.raises(PluginError, match="lacks 1 more such") as caught:
+        runtime.check(config, result, netns=container)
+    assert caught.value.code == CHECK_FAILED
+    assert caught.value.msg.count("device vxlan42 lacks") == 6
     runtime.delete(config, netns=container)
     remove_overlay(underlay)
 

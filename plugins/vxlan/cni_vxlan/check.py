@@ -1,13 +1,13 @@
 """CHECK: the attachment as `bridge` checks it, and the overlay as far as it is this host's.
 
-Whether the other hosts can be reached is not looked at: their death is not a defect of this
-container. STATUS tells whether the peers are up to date.
+Whether the other hosts answer is not looked at: their death is not a defect of this container. What
+leads to them is, where the config lists them; with etcd STATUS tells whether that is up to date.
 """
 
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, CniError
-from cni_vxlan import complete, device, engines, evpn, guard, overlay_bridge
+from cni_vxlan import complete, device, engines, evpn, guard, overlay_bridge, reconcile
 from cni_vxlan.config import read
 from cni_vxlan.peers import Flannel
 from hostnet import link
@@ -50,6 +50,8 @@ def _overlay_problems(nl: Netlink, call: Call, plan: Plan, found: Link) -> Itera
     overlay = plan.wanted.overlay
     yield from device.problems(nl, plan.wanted, found)
     yield from guard.problems(plan)
+    if plan.peers_known and plan.peers is not None and found.up:
+        yield from reconcile.problems(nl, found, overlay.mode, plan.peers)
     bridge = link.find(nl, overlay.bridge)
     if overlay.mode != "l2" or bridge is None:
         return

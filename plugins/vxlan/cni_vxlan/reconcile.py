@@ -94,6 +94,25 @@ def reconcile(nl: Netlink, device: Link, mode: str, peers: Collection[Peer]) -> 
     return _apply(nl, device, there, wanted)
 
 
+def problems(nl: Netlink, device: Link, mode: str, peers: Collection[Peer]) -> list[str]:
+    """What `reconcile` would add or put right, in words, a few of them. Raises NetlinkError."""
+    wanted = _wanted(mode, peers)
+    there = _there(nl, device, mode, {peer.address for peer in peers})
+    found = [
+        f"the forwarding entry for {mac} behind {one}"
+        for mac, destinations in wanted.entries.items()
+        for one in destinations - there.entries.get(mac, set())
+    ]
+    found += (
+        f"the neighbour {address} at {mac}"
+        for address, mac in wanted.neighbours.items()
+        if there.neighbours.get(address) != mac
+    )
+    found += (f"the route to {subnet}" for subnet, _ in wanted.routes - there.routes)
+    more = [f"{len(found) - _SAID} more such"] if len(found) > _SAID else []
+    return [f"device {device.name} lacks {one}" for one in [*sorted(found)[:_SAID], *more]]
+
+
 def change(nl: Netlink, device: Link, before: Collection[Peer], after: Collection[Peer]) -> Changes:
     """Take some peers' entries away and put others' there, in mode l3, without looking.
 
