@@ -189,6 +189,12 @@ class Registry:
                 f"({place.ifname}) on network {place.network}",
             )
         problems: list[JsonValue] = list(found.problems(place))
+        directory, name = self._settings.directory, files.name_of(place.owner)
+        if files.read(directory, name) is None:
+            problems.append(
+                f"the lease file {os.path.join(directory, name)} is missing: a daemon that starts "
+                "anew would not know of the lease"
+            )
         addresses: list[JsonValue] = list(found.addresses)
         return {"problems": problems, "addresses": addresses}
 
