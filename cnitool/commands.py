@@ -72,6 +72,11 @@ def _list_arguments(parser: Parser, common: Parser) -> None:
     _for_programs(parser)
 
 
+def _heal_arguments(parser: Parser, common: Parser) -> None:
+    _list_arguments(parser, common)
+    parser.add_argument("--dry-run", action="store_true", help="only say what is lost")
+
+
 def _inspect_arguments(parser: Parser, common: Parser) -> None:
     del common
     parser.add_argument(
@@ -85,6 +90,15 @@ def _inspect_arguments(parser: Parser, common: Parser) -> None:
 def _only_json(parser: Parser, common: Parser) -> None:
     del common
     _for_programs(parser)
+
+
+def _graph_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    parser.add_argument("network", nargs="?", help="only this one")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--svg", metavar="FILE", default="", help="a picture; - for stdout")
+    form.add_argument("--html", metavar="FILE", default="", help="a page to search and zoom")
+    form.add_argument("--json", action="store_true", help="for programs")
 
 
 def _overlay_arguments(parser: Parser, common: Parser) -> None:
@@ -177,6 +191,25 @@ def _ipam(settings: Settings, options: Options) -> int:
     return ipam.run(settings, options.network or "", as_json=options.json)
 
 
+def _graph(settings: Settings, options: Options) -> int:
+    from cnitool.graph import command
+
+    return command.run(
+        settings,
+        options.network or "",
+        svg=options.svg,
+        page=options.html,
+        as_json=options.json,
+    )
+
+
+def _heal(settings: Settings, options: Options) -> int:
+    from cnitool import heal
+
+    network = options.network or ""
+    return heal.run(settings, network, dry_run=options.dry_run, as_json=options.json)
+
+
 def _overlay(settings: Settings, options: Options) -> int:
     from cnitool import overlay
 
@@ -201,6 +234,12 @@ COMMANDS = (
         _network_and_ignored_netns,
         _validate,
     ),
+    Command(
+        "heal",
+        "give running containers back what the host's packet filter has lost",
+        _heal_arguments,
+        _heal,
+    ),
     Command("networks", "show the networks of this host", _only_json, _networks),
     Command(
         "attachments",
@@ -216,6 +255,7 @@ COMMANDS = (
     ),
     Command("ipam", "show how full the ranges are, and what the dead hold", _list_arguments, _ipam),
     Command("ports", "show the published ports, and whose they are", _only_json, _ports),
+    Command("graph", "draw bridges, overlays, containers and ports", _graph_arguments, _graph),
     Command("list", "show networks, and what is attached to them", _list_arguments, _list),
     Command(
         "overlay", "see who is in an overlay, and remove who is dead", _overlay_arguments, _overlay
