@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 WAIT_SECONDS = 10.0
+_BESIDE = "/run/pycni"
+"""Where the files are that stand in for namespaces whose locks strangers hold."""
 
 
 class LockTimeout(TimeoutError):  # noqa: N818 (as TimeoutError)
@@ -66,7 +68,14 @@ class Lock:
             os.close(fd)
 
     def _open(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
+        fd = os.open(self.path, flags, 0o600)
+        status = os.fstat(fd)
+        # Who may read a file may lock it, and keep everybody waiting. Ours were once 0644, and the
+        # reference's still are.
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+        return fd
 
     def fileno(self) -> int:
         """The open file that has the lock: whoever inherits it keeps the lock until it ends."""
@@ -104,17 +113,50 @@ class NamespaceLock(Lock):
     Whoever changes what several share in a namespace (a bridge, a table) takes it. Namespaces are
     files that flock(2) takes like any other: nothing has to be made, nothing is left behind, and
     two namespaces on one machine have two locks.
+
+    Whoever is in a namespace may open it, though, and so lock it, without any privilege. One who
+    has none keeps nobody waiting: those who have agree on a file of root's instead.
     """
 
-    __slots__ = ()
+    __slots__ = ("_beside",)
 
     def __init__(
         self, seconds: float = WAIT_SECONDS, path: str = "/proc/thread-self/ns/net"
     ) -> None:
         super().__init__(path, seconds)
+        self._beside: Lock | None = None
 
     def _open(self) -> int:
         return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _lock(self, fd: int, deadline: float) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+        if not _is_strangers(fd):
+            try:
+                super()._lock(fd, deadline)
+                return
+            except LockTimeout:
+                if not _is_strangers(fd):
+                    raise
+        os.makedirs(_BESIDE, 0o700, exist_ok=True)
+        beside = Lock(f"{_BESIDE}/{os.fstat(fd).st_ino}", self.seconds)
+        beside.acquire()
+        self._beside = beside
+
+    def fileno(self) -> int:
+        """See `Lock.fileno`."""
+        return self._beside.fileno() if self._beside else super().fileno()
+
+    def release(self) -> None:
+        """Give it back."""
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.release()
+        super().release()
 
 
 def _wait(fd: int, seconds: float) -> bool:
@@ -159,7 +201,27 @@ def _same_file(fd: int, path: str) -> bool:
 
 
 def _holder(fd: int) -> str:
-    """Who holds the lock on the file, in words, from /proc/locks (proc(5))."""
+    """Who holds the lock on the file, in words."""
+    pid = _holder_pid(fd)
+    if not pid:
+        return "an unknown process"
+    from hostnet import process
+
+    return process.described(pid)
+
+
+def _is_strangers(fd: int) -> bool:
+    """Whether the lock is held by somebody who is known to be none of those whose lock it is."""
+    pid = _holder_pid(fd)
+    if not pid:
+        return False
+    from hostnet import process
+
+    return not process.may_shape_networks(pid)
+
+
+def _holder_pid(fd: int) -> str:
+    """Who holds the lock on the file, from /proc/locks (proc(5)); empty where it does not tell."""
     inode = str(os.fstat(fd).st_ino)
     try:
         with open("/proc/locks", encoding="ascii", errors="replace") as locks:
@@ -170,7 +232,5 @@ def _holder(fd: int) -> str:
         # "1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF"; waiters have "->" in the second place.
         # Only the inode is compared: the device is another one on btrfs and overlayfs.
         if len(words) >= 6 and words[1] == "FLOCK" and words[5].rpartition(":")[2] == inode:
-            from hostnet import process
-
-            return process.described(words[4])
-    return "an unknown process"
+            return words[4]
+    return ""

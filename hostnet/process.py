@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+_CAP_NET_ADMIN = 1 << 12  # <linux/capability.h>
+
 
 def described(pid: int | str) -> str:
     """It, in words, with its name if it is still there: `process 4711 (flanneld)`."""
@@ -22,3 +26,24 @@ def memory(pid: int | str = "self") -> int:
             return next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
     except OSError:
         return 0
+
+
+def may_shape_networks(pid: int | str) -> bool:
+    """Whether it may change what this process may: root or its user, with CAP_NET_ADMIN, here.
+
+    True where that cannot be known: it is gone, or /proc tells nothing of it.
+    """
+    user, capabilities = 0, _CAP_NET_ADMIN
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("Uid:"):
+                    user = int(line.split()[2])
+                elif line.startswith("CapEff:"):
+                    capabilities = int(line.split()[1], 16)
+        if user not in (0, os.geteuid()) or not capabilities & _CAP_NET_ADMIN:
+            return False
+        theirs = os.stat(f"/proc/{pid}/ns/user")  # whose root it may be
+        return os.path.samestat(theirs, os.stat("/proc/self/ns/user"))
+    except OSError:
+        return True

@@ -36,7 +36,7 @@ def confined(left: Collection[str], act: Callable[[], Any]) -> Any:
         status = 1
         try:
             os.close(answers)
-            _drop_all_but(left)
+            drop_all_but(left)
             os.write(answer, json.dumps(act()).encode())
             status = 0
         finally:
@@ -49,7 +49,8 @@ def confined(left: Collection[str], act: Callable[[], Any]) -> Any:
     return json.loads(said)
 
 
-def _drop_all_but(left: Collection[str]) -> None:
+def drop_all_but(left: Collection[str]) -> None:
+    """Leave the calling process these capabilities, and all that it executes."""
     libc = ctypes.CDLL(None, use_errno=True)
     keep = {NUMBERS[name] for name in left}
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
