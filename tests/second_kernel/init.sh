@@ -18,6 +18,7 @@ done
 ip link set lo up
 cd "$tree" || exec halt -f -p
 PYCNI_SECOND_KERNEL=1 PYTHONDONTWRITEBYTECODE=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp \
-    .venv/bin/python -m pytest -q --color=no -p no:cacheprovider tests/second_kernel/inside 2>&1
+    .venv/bin/python -m pytest -q --color=no -p no:cacheprovider \
+    ${PYCNI_WHOLE:-} ${PYCNI_TABLES:-} ${PYCNI_TESTS:-tests/second_kernel/inside} 2>&1
 echo "the tests ended with status $?"
 exec halt -f -p

@@ -21,7 +21,7 @@ SECONDS = 280  # a fifth of it where nobody else works
 
 
 @pytest.mark.timeout(SECONDS + 10)
-def test_inside_the_second_kernel(tmp_path: Path) -> None:
+def test_inside_the_second_kernel(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     wire = tmp_path / "wire"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(wire))
@@ -38,6 +38,7 @@ def test_inside_the_second_kernel(tmp_path: Path) -> None:
                 "con=null",
                 "con0=null,fd:1",
                 "quiet",
+                *_options(request.config),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -49,3 +50,10 @@ def test_inside_the_second_kernel(tmp_path: Path) -> None:
     passed = re.search(r"(\d+) passed", said)
     assert passed, said
     assert int(passed[1]) >= 43, said
+
+
+def _options(config: pytest.Config) -> list[str]:
+    """What the tests inside are told of those of tests/conftest.py: a kernel hands its first
+    process as variables what it does not know itself.
+    """
+    return [f"PYCNI_{one.upper()}=--{one}" for one in ("whole", "tables") if config.getoption(one)]

@@ -9,8 +9,9 @@ import pytest
 from tests.bridge.conftest import runtime
 from tests.kit.calls import Runtime
 from tests.kit.ipam import BundledIpam
+from tests.reliability.conftest import publish, whole
 
-__all__ = ["fake", "runtime"]
+__all__ = ["fake", "publish", "runtime", "whole"]
 
 
 @pytest.fixture
