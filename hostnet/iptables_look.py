@@ -44,9 +44,11 @@ class Marker:
         self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         try:
             self._sock.bind(self._NAME)
-        except BaseException:
-            self._sock.close()
-            raise
+        except OSError as error:
+            # Any process may take the name. Whoever looks then waits for the lock needlessly.
+            if error.errno != errno.EADDRINUSE:
+                self._sock.close()
+                raise
         return self
 
     def __exit__(

@@ -80,7 +80,8 @@ def write(directory: str, name: str, content: bytes) -> None:
     """Put a file in place, whole and on the disk, or leave what is there. Raises OSError."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     unfinished = os.path.join(directory, name + _UNFINISHED)
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(unfinished, flags, 0o600)
     try:
         if os.write(fd, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), unfinished)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hostnet import lock
+from hostnet.iptables_look import Here, Marker
 from hostnet.lock import Lock, LockTimeout, NamespaceLock
 from tests.kit.host import Host
 from tests.kit.namespace import libc
@@ -117,3 +119,13 @@ def test_a_lock_file_is_closed_to_others(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         Lock(str(path)).acquire()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_markers_name_is_anybodys(host: Host, beside: Path) -> None:
+    """iptables' rules are changed all the same, and looked at."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(Marker._NAME)
+        assert Marker.is_there()
+        with NamespaceLock(), Marker():
+            assert Marker.is_there()
+        assert Here.settled(None).nl is None
