@@ -20,13 +20,16 @@ from cni.wire import read_route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from cni.call import Call
     from cni.ip import Address, Network
     from cni.jsonvalue import JsonObject, JsonValue
     from cni.ranges import Range
     from cni.result import Route
+
+_SHOWN = 5
+"""Items of a list that an error names."""
 
 
 @record
@@ -257,10 +260,16 @@ def _assign(wanted: list[Address], sets: tuple[RangeSet, ...]) -> tuple[Address 
     if left:
         raise CniError(
             INVALID_CONFIG,
-            f"failed to allocate all requested IPs: {' '.join(map(str, left))}: each range set "
-            f"gives one address, expected one in {'; '.join(map(str, sets))}",
+            f"failed to allocate all requested IPs: {_some(left, ' ')}: each range set "
+            f"gives one address, expected one in {_some(sets, '; ')}",
         )
     return tuple(assigned)
+
+
+def _some(items: Sequence[object], between: str) -> str:
+    """The first of them in words, and how many more there are."""
+    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
+    return between.join([*map(str, items[:_SHOWN]), *more])
 
 
 # ---- results -----------------------------------------------------------------------------------

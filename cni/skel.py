@@ -52,6 +52,8 @@ else:
     import _signal  # `signal` dresses the numbers up as enums, which takes 4 ms
 
 _SHOWN = 500
+_LONGEST = 4000
+"""Characters of an error's `msg` and of its `details`."""
 _NEEDS = ("CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 """Shaping a network, and entering a container's namespace."""
 # The words of EPERM and EACCES, and iptables-legacy's. An error that was made of several, and a
@@ -293,10 +295,17 @@ def _tell(stdout: Writable, document: dict[str, JsonValue], status: int) -> int:
 
 
 def _fail(stdout: Writable, error: CniError, version: str) -> int:
-    document: dict[str, JsonValue] = {"cniVersion": version, "code": error.code, "msg": error.msg}
-    if error.details:
-        document["details"] = error.details
+    msg, details = _bounded(error.msg), _bounded(error.details)
+    document: dict[str, JsonValue] = {"cniVersion": version, "code": error.code, "msg": msg}
+    if details:
+        document["details"] = details
     return _tell(stdout, document, 1)
+
+
+def _bounded(text: str) -> str:
+    """A text without its middle if it is too long: a key, a path or a name may have megabytes."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def _cut_short(name: str, command: str, signalled: Terminated) -> CniError:

@@ -166,6 +166,18 @@ def test_recursion_without_end(command: str, namespace: Namespace) -> None:
     assert "RecursionError" in error["msg"]
 
 
+def test_an_error_is_never_as_long_as_what_it_is_about(namespace: Namespace) -> None:
+    def add(_: Call) -> Result:
+        raise CniError(7, "begin" + "x" * 1_000_000 + "end", "y" * 1_000_000)
+
+    answer = ask(plugin(add), environment("ADD", namespace), config())
+    msg, details = answer.error["msg"], answer.error["details"]
+    assert "begin" in msg
+    assert msg.endswith("end")
+    assert len(msg) < 5000
+    assert len(details) < 5000
+
+
 def test_the_notes_of_a_defect_are_details(namespace: Namespace) -> None:
     def make() -> BaseException:
         error = KeyError("x")

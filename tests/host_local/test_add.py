@@ -235,6 +235,13 @@ def test_every_address_asked_for_must_find_its_set(network: Network, ips: list[s
     assert network.held == {}
 
 
+def test_of_many_addresses_asked_for_an_error_names_some(network: Network) -> None:
+    network.extra = {"runtimeConfig": {"ips": [f"10.9.{n >> 8}.{n & 255}" for n in range(5000)]}}
+    error = network.fails("add")
+    assert "10.9.0.4 and 4995 more: each range set" in error.msg
+    assert network.held == {}
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [
