@@ -83,8 +83,9 @@ def create(
     vlan_filtering: bool | None = None,
     default_pvid: int | None = None,
     up: bool = False,
+    alias: str = "",
 ) -> Link:
-    """Create a bridge that keeps its MAC.
+    """Create a bridge that keeps its MAC, with an alias as `link.create` gives it.
 
     A bridge that was not given one takes the lowest of its ports', which changes as they come and
     go and cuts everybody off until the neighbours' caches expire; so one is always given here, a
@@ -95,7 +96,8 @@ def create(
         data += attr_u8(IFLA_BR_VLAN_FILTERING, vlan_filtering)
     if default_pvid is not None:
         data += attr_u16(IFLA_BR_VLAN_DEFAULT_PVID, default_pvid)
-    return link.create(nl, name, "bridge", data=data, mac=mac or link.random_mac(), mtu=mtu, up=up)
+    mac = mac or link.random_mac()
+    return link.create(nl, name, "bridge", data=data, mac=mac, mtu=mtu, up=up, alias=alias)
 
 
 def set_vlan_filtering(nl: Netlink, index: int, on: bool) -> None:

@@ -252,13 +252,16 @@ def create(
     netns_fd: int = -1,
     inside: Netlink | None = None,
     up: bool = False,
+    alias: str = "",
 ) -> Link:
     """Create a link of any kind with everything it needs in the one message.
 
     `data` holds the attributes for IFLA_INFO_DATA, `below` the index of the link it sits on (vlan,
     macvlan), `netns_fd` an open namespace in which it is to appear, `inside` a socket there, which
-    is needed to tell about it. Raises NetlinkError, EEXIST when the name is taken: before Linux
-    6.15 also by a link of this namespace when it is to appear in another.
+    is needed to tell about it. The kernel takes no `alias` in that message, but in one that goes
+    with it: a link in this namespace is never seen without, but for want of memory.
+    Raises NetlinkError, EEXIST when the name is taken: before Linux 6.15 also by a link of this
+    namespace when it is to appear in another.
     """
     flags = IFF_UP if up else 0
     info = attr_str(IFLA_INFO_KIND, kind)
@@ -273,17 +276,19 @@ def create(
         payload += attr_u32(IFLA_MASTER, master)
     if below:
         payload += attr_u32(IFLA_LINK, below)
+    label = attr(IFLA_IFALIAS, alias.encode()) if alias else b""
     # Since Linux 6.2 the new link comes back with the acknowledgement, before it is looked for.
     answers = nl.request(
         RTM_NEWLINK,
         payload,
         NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
         f"create the {kind} interface {name}",
+        (RTM_NEWLINK, header(0) + attr_str(IFLA_IFNAME, name) + label) if label else None,
     )
     for message, body in answers:
         if message == RTM_NEWLINK and netns_fd < 0:
             # It comes as it was just before it joined its master.
-            return Link(body + attr_u32(IFLA_MASTER, master))
+            return Link(body + attr_u32(IFLA_MASTER, master) + label)
     return get(inside or nl, name)
 
 
@@ -297,8 +302,9 @@ def create_veth(
     mtu: int = 0,
     master: int = 0,
     peer_netns_fd: int = -1,
+    alias: str = "",
 ) -> Link:
-    """Create a veth pair, both ends complete in one message; gives this end.
+    """Create a veth pair, both ends complete in one message; gives this end, which has the alias.
 
     The other end appears in the namespace `peer_netns_fd` under its final name and with the index
     `Link.peer`. MACs are set at birth because udev rewrites one that was not (systemd#21185). Both
@@ -306,7 +312,14 @@ def create_veth(
     """
     peer = _EVERYTHING + _identity(peer_name, peer_mac, mtu, peer_netns_fd)
     return create(
-        nl, name, "veth", data=attr(VETH_INFO_PEER, peer), mac=mac, mtu=mtu, master=master
+        nl,
+        name,
+        "veth",
+        data=attr(VETH_INFO_PEER, peer),
+        mac=mac,
+        mtu=mtu,
+        master=master,
+        alias=alias,
     )
 
 

@@ -277,16 +277,27 @@ class Netlink:
         self.close()
 
     def request(
-        self, kind: int, payload: bytes, flags: int = 0, what: str = ""
+        self,
+        kind: int,
+        payload: bytes,
+        flags: int = 0,
+        what: str = "",
+        then: tuple[int, bytes] | None = None,
     ) -> list[tuple[int, bytes]]:
         """Ask and wait for the acknowledgement; gives the (type, payload) pairs sent before it.
 
-        `what` says in words what is asked, for the error: "set the MTU of eth0 to 1400".
+        `what` says in words what is asked, for the error: "set the MTU of eth0 to 1400". `then` is
+        the (type, payload) of a message that goes with it, so that no death of the process comes in
+        between; whether it was carried out is not told.
         Raises NetlinkError.
         """
         self._seq = seq = self._seq + 1
         flags |= NLM_F_REQUEST | NLM_F_ACK
         message = _HEADER.pack(len(payload) + 16, kind, flags, seq, 0) + payload
+        if then is not None:
+            self._seq = seq + 1  # its refusal is nobody's answer
+            message += _PADDING[len(message) & 3]
+            message += _HEADER.pack(len(then[1]) + 16, then[0], NLM_F_REQUEST, seq + 1, 0) + then[1]
         what = what or f"carry out the netlink request of type {kind}"
         self._send(message, what)
         answers: list[tuple[int, bytes]] = []

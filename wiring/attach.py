@@ -102,7 +102,7 @@ def _connect(scene: _Scene, wanted: Plan) -> _Links:
         port = undo.step(
             lambda: veth.create(
                 nl,
-                name=veth.host_veth(scene.call.owner),
+                owner=scene.call.owner,
                 ns=scene.ns,
                 ifname=scene.call.ifname,
                 mac=config.mac,

@@ -82,6 +82,8 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
             mac=config.bridge_mac,
             mtu=config.mtu,
             vlan_filtering=filtering,
+            # With its birth: who is killed then leaves a bridge that is known for what it is.
+            alias=config.bridge_alias,
         )
     except NetlinkError as error:
         if error.errno == errno.EEXIST:
@@ -95,7 +97,7 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
         raise
     if config.bridge_alias:
         try:
-            # At once: who is killed from now on leaves a bridge that is known for what it is.
+            # Again, since the kernel did not tell whether it took it.
             link.change(nl, made.index, alias=config.bridge_alias)
         except BaseException:
             link.delete(nl, made.index, missing_ok=True)

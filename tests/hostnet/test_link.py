@@ -19,6 +19,36 @@ def nl(host: Host) -> Iterator[Netlink]:
         yield socket
 
 
+def test_an_alias_comes_with_the_link(host: Host, nl: Netlink) -> None:
+    """No death of the process comes between the two messages: they are one call of the kernel."""
+    sent: list[bytes] = []
+    send = Netlink._send
+
+    def noted(nl: Netlink, message: bytes, what: str) -> None:
+        sent.append(message)
+        send(nl, message, what)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Netlink, "_send", noted)
+        made = link.create_veth(nl, "v0", "v1", alias="net/c1/eth0")
+        named = bridge.create(nl, "cni0", alias="net")
+    assert len(sent) == 2
+    assert [host.links()[name]["ifalias"] for name in ("v0", "cni0")] == ["net/c1/eth0", "net"]
+    assert (made.alias, named.alias) == ("net/c1/eth0", "net")
+    link.set_up(nl, made.index)  # no answer of theirs is taken for one of the next
+    for one in (made, named):
+        link.delete(nl, one.index)
+
+
+def test_an_alias_that_goes_with_a_refused_link_is_no_answer(host: Host, nl: Netlink) -> None:
+    made = link.create_veth(nl, "v0", "v1")
+    with pytest.raises(NetlinkError) as caught:
+        link.create_veth(nl, "v0", "v2", alias="net/c1/eth0")
+    assert caught.value.errno == errno.EEXIST
+    link.set_up(nl, made.index)
+    link.delete(nl, made.index)
+
+
 def test_a_veth_pair_is_complete_with_its_one_message(
     host: Host, container: Namespace, nl: Netlink
 ) -> None:

@@ -37,7 +37,8 @@ def create(nl: Netlink, call: Call, port: Link) -> Link:
             f"host interface {name} of this attachment exists already: DEL it before another ADD",
         )
     try:
-        return link.create(nl, name, KIND, mtu=port.mtu)
+        # Labelled from its birth: one that was not would be nobody's to GC.
+        return link.create(nl, name, KIND, mtu=port.mtu, alias=_alias(call))
     except NetlinkError:
         # The name is nobody else's: one that is there now was made all the same.
         made = link.find(nl, name)
@@ -46,10 +47,14 @@ def create(nl: Netlink, call: Call, port: Link) -> Link:
         raise
 
 
+def _alias(call: Call) -> str:
+    return call.owner[:_ALIAS_LONGEST]
+
+
 def prepare(nl: Netlink, call: Call, port: Link, made: Link) -> None:
     """Label a new one, give it the reference's name too, and bring it up. Raises NetlinkError."""
-    alias, queue = call.owner[:_ALIAS_LONGEST], max(port.tx_queue, _QUEUE)
-    link.change(nl, made.index, alias=alias, tx_queue=queue, up=True)
+    queue = max(port.tx_queue, _QUEUE)
+    link.change(nl, made.index, alias=_alias(call), tx_queue=queue, up=True)
     try:
         altname.add(nl, made.index, names.references(call))
     except NetlinkError as error:
