@@ -5,6 +5,7 @@ from __future__ import annotations
 _LONGEST = 200
 """The results cache joins network, container and interface into one file name of at most 255."""
 _IFNAME_LONGEST = 15  # IFNAMSIZ - 1, linux/if.h
+_FORBIDDEN = frozenset("/:%")
 _SPACE_TO_THE_KERNEL = b"\xa0"
 """isspace() of lib/ctype.c is Latin-1's, so that no UTF-8 character with this byte passes: `à`."""
 
@@ -18,13 +19,10 @@ def name_problem(name: str) -> str:
         return "it is empty"
     if len(name) > _LONGEST:
         return f"it has {len(name)} characters, expected at most {_LONGEST}"
-    if not (_is_alphanumeric(name[0]) and all(c in "_.-" or _is_alphanumeric(c) for c in name)):
+    plain = name.replace("_", "").replace(".", "").replace("-", "")
+    if not (name[0].isalnum() and plain.isalnum() and plain.isascii()):
         return f"found {name[:40]!r}, expected letters, digits and '_.-', the first alphanumeric"
     return ""
-
-
-def _is_alphanumeric(character: str) -> bool:
-    return character.isascii() and character.isalnum()
 
 
 def ifname_problem(name: str) -> str:
@@ -42,7 +40,8 @@ def ifname_problem(name: str) -> str:
     if (
         name in (".", "..")
         or not name.isprintable()
-        or any(c in "/:%" or c.isspace() for c in name)
+        or not _FORBIDDEN.isdisjoint(name)
+        or name.split() != [name]  # white space of any kind
         or _SPACE_TO_THE_KERNEL in encoded
     ):
         return (

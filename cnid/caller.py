@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
-import socket
 
 from cni import skel
 from cnid.protocol import STOP
@@ -25,7 +25,7 @@ class Caller:
     What is heard becomes the signal that a cold plugin would have got.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: _socket.socket) -> None:
         self._connection = connection
         self._stopped = False
 
@@ -45,7 +45,7 @@ class Caller:
         if self._stopped:  # once is enough
             return
         try:
-            said = self._connection.recv(16, socket.MSG_DONTWAIT)
+            said = self._connection.recv(16, _socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:

@@ -10,11 +10,14 @@ import _socket
 import os
 
 from cnid import protocol
+from cnid.protocol import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Collection
-    from socket import socket
+
+    from cnid.protocol import Request
 
 _WHERE = {
     "ns/net": "network namespace",
@@ -30,35 +33,38 @@ class Guard:
     def __init__(self, build: str, plugins: Collection[str]) -> None:
         self._build = build
         self._plugins = plugins
-        self._own = {what: os.stat(f"/proc/self/{what}") for what in _WHERE}
+        found = ((what, os.stat(f"/proc/self/{what}")) for what in _WHERE)
+        self._own = {what: (own.st_ino, own.st_dev) for what, own in found}
 
-    def problem(self, message: bytes, descriptors: int, connection: socket) -> str:
-        """Why a request is not for us, empty if it is. descriptors: how many came with it."""
+    def admit(self, message: bytes, descriptors: int, connection: socket) -> Request:
+        """The request, if it is for us. descriptors: how many came with it.
+
+        Raises ProtocolError that says why it is not.
+        """
         if not message:
-            return "it said nothing"
-        try:
-            asked = protocol.parse_request(message)
-        except protocol.ProtocolError as error:
-            return str(error)
+            raise ProtocolError("it said nothing")
+        asked = protocol.parse_request(message)
         if descriptors != protocol.DESCRIPTORS:
-            return f"{descriptors} descriptors came with it, expected {protocol.DESCRIPTORS}"
+            expected = protocol.DESCRIPTORS
+            raise ProtocolError(f"{descriptors} descriptors came with it, expected {expected}")
         if asked.build != self._build:
-            return f"it is of build {asked.build!r}, the daemon of {self._build!r}"
+            raise ProtocolError(f"it is of build {asked.build!r}, the daemon of {self._build!r}")
         if asked.plugin not in self._plugins:
-            return f"there is no plugin {asked.plugin[:40]!r}"
-        return self._peer_problem(*peer(connection))
+            raise ProtocolError(f"there is no plugin {asked.plugin[:40]!r}")
+        self._look_at(*peer(connection))
+        return asked
 
-    def _peer_problem(self, pid: int, uid: int) -> str:
+    def _look_at(self, pid: int, uid: int) -> None:
         if uid not in (0, os.geteuid()):
-            return f"it is of user {uid}"
+            raise ProtocolError(f"it is of user {uid}")
         for what, own in self._own.items():
             try:
                 theirs = os.stat(f"/proc/{pid}/{what}")
             except OSError as error:
-                return f"the {_WHERE[what]} of process {pid} is unknown: {error.strerror}"
-            if not os.path.samestat(own, theirs):
-                return f"process {pid} is in another {_WHERE[what]}"
-        return ""
+                where = f"the {_WHERE[what]} of process {pid}"
+                raise ProtocolError(f"{where} is unknown: {error.strerror}") from error
+            if (theirs.st_ino, theirs.st_dev) != own:
+                raise ProtocolError(f"process {pid} is in another {_WHERE[what]}")
 
 
 def peer(connection: socket) -> tuple[int, int]:

@@ -1,9 +1,8 @@
 /* What stands in /opt/cni/bin under each plugin's name: hands the call to cnid, or executes the
  * cold plugin where no daemon takes it. docs/cnid-protocol.md says what the two say to each other.
  *
- * Static and small, since it is started once for every plugin and verb. Built with -DBUILD="..."
- * (names the library directory beside it, and must be the daemon's too) and -DVERSION_ANSWER="..."
- * (VERSION is a constant of the build and asks nobody).
+ * Static and small: it starts for every plugin and verb. Built with -DBUILD="..." (the library
+ * directory beside it, and the daemon's too) and -DVERSION_ANSWER="..." (which asks nobody).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/cni/cnid.sock"
@@ -33,9 +33,10 @@ struct header {
     char build[16];
     uint32_t umask;
     uint64_t netns[2]; /* device and inode of CNI_NETNS as it is seen from here, or 0, 0 */
+    uint64_t since;    /* when, nanoseconds of CLOCK_MONOTONIC */
 } __attribute__((packed));
 
-static int connection;
+static int connection = -1;
 static int token; /* an eventfd that holds 1: the call is his who reads it */
 
 static int take_token(void)
@@ -63,11 +64,9 @@ static int connect_to(const char *path)
     struct ucred daemon_is;
     socklen_t size = sizeof daemon_is;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (strlen(path) >= sizeof address.sun_path)
-        return -1;
-    strcpy(address.sun_path, path);
     /* The bound holds for connect too, which waits while the daemon's queue is full. */
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) ||
+    if (fd < 0 || strlen(path) >= sizeof address.sun_path || !strcpy(address.sun_path, path) ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound) ||
         connect(fd, (struct sockaddr *)&address, sizeof address) ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &daemon_is, &size) ||
         (daemon_is.uid != 0 && daemon_is.uid != geteuid()))
@@ -84,12 +83,14 @@ static size_t append(char *message, size_t used, const char *text)
     return used + size;
 }
 
-static int send_request(const char *plugin, const char *self)
+/* Connects when all is ready, so that whoever accepts finds the request there. */
+static int send_request(const char *path, const char *plugin, const char *self)
 {
     static char message[LONGEST];
     struct header header = {.magic = "CNIDcall", .build = BUILD};
     const char *netns = getenv("CNI_NETNS");
     struct stat found;
+    struct timespec now;
     size_t used;
     struct iovec part = {.iov_base = message};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(5 * sizeof(int))] = {0};
@@ -98,6 +99,8 @@ static int send_request(const char *plugin, const char *self)
                            .msg_controllen = sizeof control};
     int descriptors[5] = {0, 1, 2, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), token};
 
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    header.since = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     header.umask = (uint32_t)umask(0);
     umask((mode_t)header.umask);
     if (netns && !stat(netns, &found)) {
@@ -108,14 +111,12 @@ static int send_request(const char *plugin, const char *self)
     used = append(message, append(message, sizeof header, plugin), self);
     for (char **pair = environ; *pair; pair++)
         used = append(message, used, *pair);
-    if (used > LONGEST || descriptors[3] < 0)
-        return -1;
     part.iov_len = used;
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof descriptors);
+    *head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+                             .cmsg_len = CMSG_LEN(sizeof descriptors)};
     memcpy(CMSG_DATA(head), descriptors, sizeof descriptors);
-    return sendmsg(connection, &whole, 0) == (ssize_t)used ? 0 : -1;
+    return used > LONGEST || descriptors[3] < 0 || (connection = connect_to(path)) < 0 ||
+           sendmsg(connection, &whole, 0) != (ssize_t)used;
 }
 
 /* Whether the call has not begun, and now never will. To be killed in here says the same as 'T'. */
@@ -139,14 +140,13 @@ static int run_warm(const char *plugin, const char *self, const char *command)
     unsigned char answer[2];
 
     if (!*path || fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0 ||
-        (token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
-        (answered.fd = connection = connect_to(path)) < 0)
+        (token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return RUN_COLD;
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
-    if (send_request(plugin, self) && take_back())
+    if (send_request(path, plugin, self) && take_back())
         return RUN_COLD;
-    for (;;) {
+    for (answered.fd = connection;;) {
         int ready = poll(&answered, 1, patience);
         ssize_t size = ready == 1 ? recv(connection, answer, sizeof answer, 0) : 0;
         if (size == 2 && answer[0] == 'D')

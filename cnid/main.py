@@ -168,7 +168,8 @@ def _serve(
         if listener is None:
             listener = listen_unix(path, socket.SOCK_SEQPACKET)
             made.append(path)
-        pool = Pool(plugins, asked.workers, asked.calls, keep)
+        guard = Guard(build, plugins)
+        pool = Pool(plugins, listener, guard, size=asked.workers, calls=asked.calls, keep=keep)
         pool.prepare()
         scraped = listen_metrics(asked.metrics) if asked.metrics else None
         if scraped is not None and scraped.family == socket.AF_UNIX:
@@ -177,7 +178,7 @@ def _serve(
         server = Server(
             listener,
             build,
-            Guard(build, plugins),
+            guard,
             pool,
             metrics=scraped,
             notify=daemon.notify,

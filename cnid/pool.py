@@ -9,6 +9,8 @@ import signal
 import socket
 import time
 
+from cnid.door import Door
+from cnid.slots import BUSY, IDLE, Slots
 from cnid.worker import Worker
 
 TYPE_CHECKING = False
@@ -16,54 +18,67 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cni.skel import Plugin
+    from cnid.guard import Guard
 
 _REST_SECONDS = 1.0
 """What passes before the next fork when one failed, or made a worker that served nothing."""
 
 
 class Member:
-    """A worker as the daemon sees it: its process, the way to it, and whether it serves a call.
+    """A worker as the daemon sees it: its process and the way to it.
 
-    waited: seconds that the call it serves has waited for it.
+    slot: its number among the slots. calls: how many it has ended. handed: whether it has been
+    given one that it has not ended.
     """
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
+    def __init__(self, pid: int, control: socket.socket, slots: Slots, slot: int) -> None:
         self.pid = pid
         self.control = control
-        self.busy = False
+        self.slot = slot
         self.calls = 0
-        self.waited = 0.0
+        self.handed = False
+        self._slots = slots
+
+    @property
+    def busy(self) -> bool:
+        """Whether it serves a call, one that it has accepted or been given."""
+        return self.handed or self._slots[self.slot] == BUSY
 
     def fileno(self) -> int:
         """For a selector: readable when it reports a call's end, or is gone."""
         return self.control.fileno()
 
-    def hand_over(self, message: bytes, descriptors: list[int], waited: float) -> None:
+    def hand_over(self, message: bytes, descriptors: list[int]) -> None:
         """Give it a call. Raises OSError where it is gone."""
         socket.send_fds(self.control, [message], descriptors)
-        self.busy = True
-        self.calls += 1
-        self.waited = waited
+        self.handed = True
 
 
 class Pool:
     """A number of workers, always that many.
 
-    plugins: the bundle's. size: how many. calls: after how many a worker is worn out. keep: the
-    descriptors that workers need; they close all others of the daemon's.
+    plugins: the bundle's. listener: where they accept calls. guard: of these calls. size: how many.
+    calls: after how many a worker is worn out. keep: the other descriptors that workers need; they
+    close the rest of the daemon's.
     """
 
     def __init__(
         self,
         plugins: Mapping[str, Callable[[], Plugin]],
+        listener: socket.socket,
+        guard: Guard,
+        *,
         size: int,
         calls: int,
         keep: frozenset[int],
     ) -> None:
         self._plugins = plugins
+        self._listener = listener
+        self._guard = guard
         self._size = size
         self._calls = calls
-        self._keep = keep | {0, 1, 2}
+        self._keep = keep | {0, 1, 2, listener.fileno()}
+        self.slots = Slots(size)
         self._not_before = 0.0
         self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.members: list[Member] = []
@@ -88,46 +103,55 @@ class Pool:
 
     def idle(self) -> Member | None:
         """A worker without a call; the one that served most, whose memory is warm, comes first."""
-        free = [member for member in self.members if not member.busy]
+        free = [
+            member
+            for member in self.members
+            if not member.handed and self.slots[member.slot] == IDLE
+        ]
         return max(free, key=lambda member: member.calls) if free else None
 
     def remove(self, member: Member) -> None:
         """Forget one that is gone or worn out."""
         self.members.remove(member)
         member.control.close()
-        if not member.calls:
+        if not member.calls and not member.busy:
             self._rest()
+        self.slots.give_back(member.slot)
+
+    def dismiss(self) -> None:
+        """Let each end when it has ended its call."""
+        for member in self.members:
+            member.control.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Let all end, and wait for those that serve nothing."""
+        """Forget all."""
         for member in list(self.members):
             self.remove(member)
-            if not member.busy:
-                try:
-                    os.waitpid(member.pid, 0)
-                except ChildProcessError:  # it had ended before
-                    pass
 
     def _rest(self) -> None:
         self._not_before = time.monotonic() + _REST_SECONDS
 
     def _fork(self) -> Member:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        slot = self.slots.take()
         with theirs:
             # No signal may find the child with the daemon's handlers.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 pid = os.fork()
                 if pid == 0:
-                    self._be_worker(theirs, mask)
+                    self._be_worker(theirs, slot, mask)
             except OSError:
                 ours.close()
+                self.slots.give_back(slot)
                 raise
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return Member(pid, ours)
+        return Member(pid, ours, self.slots, slot)
 
-    def _be_worker(self, control: socket.socket, mask: set[int | signal.Signals]) -> None:
+    def _be_worker(
+        self, control: socket.socket, slot: int, mask: set[int | signal.Signals]
+    ) -> None:
         """The child's life; never returns."""
         status = 1
         try:
@@ -137,7 +161,8 @@ class Pool:
             for fd in open_descriptors() - self._keep - {control.fileno()}:
                 os.close(fd)
             resource.setrlimit(resource.RLIMIT_NOFILE, self._limit)
-            Worker(control, self._plugins, self._calls, mask).run()
+            door = Door(control, self._listener, self._guard, self.slots, slot)
+            Worker(door, self._plugins, self._calls, mask).run()
             status = 0
         except BaseException:  # noqa: BLE001 - it must not come back into the daemon's code
             import traceback

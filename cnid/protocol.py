@@ -21,7 +21,7 @@ from cni.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket
+    from _socket import socket
 
 REFUSED = b"R"
 WAIT = b"W"
@@ -30,13 +30,21 @@ DONE = b"D"
 STATUS_REQUEST = b"CNIDstat"
 
 REQUEST_MAGIC = b"CNIDcall"
-_HEADER = struct.Struct("=8s16sIQQ")  # magic, build, umask, CNI_NETNS's device and inode
+_HEADER = struct.Struct("=8s16sIQQQ")
+"""Magic, build, umask, CNI_NETNS's device and inode, when."""
 BUILD_LONGEST = 16
 DESCRIPTORS = 5
 """stdin, stdout, stderr, working directory, token."""
 _ONE = (1).to_bytes(8, sys.byteorder)
 LONGEST = 200_000
 """Bytes of a request: what the kernel's default for socket buffers lets through in one piece."""
+
+# From a worker to the daemon, beside its reports (which are JSON objects):
+PASSED = b"P"
+"""Before what a client said that is not for a worker, or before nothing where it says nothing yet.
+With it go the connection and the client's descriptors."""
+FULL = b"F"
+"""It was the last one that had nothing to do."""
 
 
 class ProtocolError(Exception):
@@ -48,13 +56,15 @@ class Request:
     """A call as the launcher hands it over.
 
     build: of the launcher, as the bundle names its library directory. netns: `identity` of
-    CNI_NETNS as the caller sees it. plugin: the name it was called by. executable: the launcher's
-    own path. environ: the whole environment of the caller.
+    CNI_NETNS as the caller sees it. since: when the launcher asked, in nanoseconds of
+    CLOCK_MONOTONIC. plugin: the name it was called by. executable: the launcher's own path.
+    environ: the whole environment of the caller.
     """
 
     build: str
     umask: int
     netns: tuple[int, int]
+    since: int
     plugin: str
     executable: str
     environ: dict[str, str]
@@ -69,14 +79,17 @@ def identity(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-_ROOM = memoryview(bytearray(LONGEST + 1))
+_ROOM = memoryview(bytearray(LONGEST + 2))
 """For one message at a time: new memory for each costs as much as reading it."""
 
 
-def receive(control: socket, descriptors: int) -> tuple[bytes, list[int]]:
-    """One message and the descriptors that came with it; nothing where the connection ended."""
+def receive(control: socket, descriptors: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """One message and the descriptors that came with it; nothing where the connection ended.
+
+    flags: of recv(2).
+    """
     size, ancillary, _flags, _address = control.recvmsg_into(
-        [_ROOM], _socket.CMSG_SPACE(4 * descriptors), _socket.MSG_CMSG_CLOEXEC
+        [_ROOM], _socket.CMSG_SPACE(4 * descriptors), _socket.MSG_CMSG_CLOEXEC | flags
     )
     found: list[int] = []
     for level, kind, data in ancillary:
@@ -107,7 +120,7 @@ def parse_request(message: bytes) -> Request:
         raise ProtocolError("it is not a request")
     if len(message) > LONGEST:
         raise ProtocolError("the request is too long")
-    _, build, umask, device, inode = _HEADER.unpack_from(message)
+    _, build, umask, device, inode, since = _HEADER.unpack_from(message)
     body = message[_HEADER.size :]
     if not body.endswith(b"\0"):
         raise ProtocolError("the request is cut off")
@@ -122,7 +135,7 @@ def parse_request(message: bytes) -> Request:
         raise ProtocolError("the request names no plugin")
     build_name = os.fsdecode(build.rstrip(b"\0"))
     netns = device, inode
-    return Request(build_name, umask & 0o777, netns, plugin, executable, environ)
+    return Request(build_name, umask & 0o777, netns, since, plugin, executable, environ)
 
 
 def format_request(request: Request) -> bytes:
@@ -130,5 +143,6 @@ def format_request(request: Request) -> bytes:
     words = [request.plugin, request.executable]
     words += (f"{name}={value}" for name, value in request.environ.items())
     body = "\0".join(words) + "\0"
-    head = _HEADER.pack(REQUEST_MAGIC, os.fsencode(request.build), request.umask, *request.netns)
-    return head + os.fsencode(body)
+    build = os.fsencode(request.build)
+    numbers = request.umask, *request.netns, request.since
+    return _HEADER.pack(REQUEST_MAGIC, build, *numbers) + os.fsencode(body)

@@ -15,8 +15,13 @@ _LONGEST = 200
 """Characters of a value that the caller chose: a line of the log has room for all of them."""
 
 
-def of_call(request: Request, config: bytes, output: bytes, status: int, seconds: float) -> Report:
-    """The report of a call. config, output: what went through stdin and stdout."""
+def of_call(
+    request: Request, config: bytes, output: bytes, status: int, *, seconds: float, waited: float
+) -> Report:
+    """The report of a call. config, output: what went through stdin and stdout.
+
+    seconds: that it took. waited: those before a worker had it.
+    """
     environ = request.environ
     found: Report = {
         "plugin": request.plugin,
@@ -25,6 +30,7 @@ def of_call(request: Request, config: bytes, output: bytes, status: int, seconds
         "container": environ.get("CNI_CONTAINERID", "")[:_LONGEST],
         "ifname": environ.get("CNI_IFNAME", "")[:_LONGEST],
         "seconds": round(seconds, 6),
+        "waited": round(waited, 6),
         "status": status,
     }
     if "TRACEPARENT" in environ:

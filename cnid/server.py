@@ -1,8 +1,10 @@
-"""The daemon's loop: take requests, check who asks, hand them to workers, count what they did.
+"""The daemon's loop: count what workers did, and take the requests that they cannot.
 
-It does no plugin's work itself, so nothing a call does can stop it; and it waits for nobody:
-whatever a client sends or leaves out costs one descriptor for a few seconds. A request it will not
-take is answered with REFUSED, and the launcher executes the cold plugin.
+Workers accept calls themselves (`cnid.door`); the daemon does while all of them are busy, and hands
+each to the first that is free. It does no plugin's work itself, so nothing a call does can stop it;
+and it waits for nobody: whatever a client sends or leaves out costs one descriptor for a few
+seconds. A request it will not take is answered with REFUSED, and the launcher executes the cold
+plugin.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from functools import partial
 
 from cni.journal import log
 from cnid import protocol, report
+from cnid.protocol import ProtocolError
 from cnid.tally import Tally
 
 TYPE_CHECKING = False
@@ -49,7 +52,6 @@ class _Waiting:
         self.connection = connection
         self.message = message
         self.descriptors = descriptors
-        self.since = time.monotonic()
 
     def answer(self, message: bytes) -> None:
         """Send the one message that the client waits for, and close."""
@@ -127,7 +129,6 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)  # the wake-up descriptor tells
         self._watch(self._signals, self._on_signal)
-        self._accept(self._listener, self._on_request)
         if self._metrics is not None:
             self._accept(self._metrics, self._on_scrape)
         self._refill()
@@ -158,15 +159,15 @@ class Server:
             return
         log("stopping", calls=sum(member.busy for member in self._pool.members))
         self._notify("STOPPING=1")
-        # Who connects from now on is refused, and not left in the queue of systemd's socket.
+        # Who connects from now on is refused here, and not left in the queue of systemd's socket.
+        self._pool.dismiss()
         self._stopping = time.monotonic() + STOP_SECONDS
         self._refuse_waiting("the daemon stops")
 
     def _is_over(self) -> bool:
         if not self._stopping:
             return False
-        busy = any(member.busy for member in self._pool.members)
-        return not busy or time.monotonic() > self._stopping
+        return not self._pool.members or time.monotonic() > self._stopping
 
     def _on_connect(
         self, listener: socket.socket, handler: Callable[[socket.socket], None]
@@ -176,15 +177,24 @@ class Server:
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:  # no descriptor is left
-            log("cannot accept", error=str(error))
-            for oldest in self._silent:
-                self._forget(oldest)
+            if self._make_room(str(error)):
                 return
             # Who connects waits in the kernel's queue meanwhile, and runs cold when tired of it.
             self._ignore(listener)
             resume = time.monotonic() + _PAUSE_SECONDS
             self._paused.append((resume, partial(self._accept, listener, handler)))
             return
+        self._hear(connection, handler)
+
+    def _make_room(self, error: str) -> bool:
+        """Forget the oldest connection that says nothing; whether there was one."""
+        log("cannot accept", error=error)
+        for oldest in self._silent:
+            self._forget(oldest)
+            return True
+        return False
+
+    def _hear(self, connection: socket.socket, handler: Callable[[socket.socket], None]) -> None:
         connection.setblocking(False)
         self._silent[connection] = time.monotonic() + SILENT_SECONDS
         handler(connection)  # a launcher that has connected has mostly spoken too
@@ -215,15 +225,23 @@ class Server:
             self._forget(connection)
             return
         self._release(connection)
+        self._on_message(connection, message, descriptors)
+
+    def _on_message(
+        self, connection: socket.socket, message: bytes, descriptors: list[int]
+    ) -> None:
         request = _Waiting(connection, message, descriptors)
         if message == protocol.STATUS_REQUEST:
             request.answer(json.dumps(self.status()).encode())
-        elif self._stopping:
-            self._refuse(request, "the daemon stops")
-        elif problem := self._guard.problem(message, len(descriptors), connection):
-            self._refuse(request, problem)
-        elif len(self._waiting) >= _MOST_WAITING:
-            self._refuse(request, "too many wait already")
+            return
+        try:
+            if self._stopping:
+                raise ProtocolError("the daemon stops")
+            self._guard.admit(message, len(descriptors), connection)
+            if len(self._waiting) >= _MOST_WAITING:
+                raise ProtocolError("too many wait already")
+        except ProtocolError as error:
+            self._refuse(request, str(error))
         else:
             self._waiting.append(request)
             self._dispatch()
@@ -270,9 +288,8 @@ class Server:
         while self._waiting and (member := self._pool.idle()):
             request = self._waiting.popleft()
             descriptors = [request.connection.fileno(), *request.descriptors]
-            waited = time.monotonic() - request.since
             try:
-                member.hand_over(request.message, descriptors, waited)
+                member.hand_over(request.message, descriptors)
             except OSError as error:
                 self._refuse(request, f"worker {member.pid} is gone: {error.strerror}")
                 self._lose(member)
@@ -280,16 +297,23 @@ class Server:
                 self._moved = time.monotonic()
                 request.close()
 
-    def _on_report(self, member: Member) -> None:
+    def _on_word(self, member: Member) -> None:
         try:
-            done = report.loads(member.control.recv(protocol.LONGEST))
+            message, descriptors = protocol.receive(member.control, protocol.DESCRIPTORS + 1)
+            if message.startswith(protocol.PASSED):
+                self._on_passed(message.removeprefix(protocol.PASSED), descriptors)
+                return
+            if message == protocol.FULL:
+                return  # whereupon `_mind` looks
+            done = report.loads(message)
         except (OSError, ValueError):
             if member.busy:
                 self._tally.lost += 1
                 log("worker died during a call", pid=member.pid)
             self._lose(member)
             return
-        member.busy = False
+        member.handed = False
+        member.calls += 1
         self._moved = time.monotonic()
         if done.pop("strayed", False):
             log("worker left the host's network namespace", pid=member.pid)
@@ -297,11 +321,22 @@ class Server:
         if "dropped" in done:
             log("dropped", why=done["dropped"])
         else:
-            self._tally.count(done, member.waited)
-            log("call", **done, waited=round(member.waited, 6), worker=member.pid)
+            self._tally.count(done)
+            log("call", **done, worker=member.pid)
         if last:
             self._lose(member)
         self._dispatch()
+
+    def _on_passed(self, message: bytes, descriptors: list[int]) -> None:
+        """What a worker has accepted and is not for it."""
+        if not descriptors:
+            self._make_room("no descriptor is left")
+            return
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptors[0])
+        if message:
+            self._on_message(connection, message, descriptors[1:])
+        else:
+            self._hear(connection, self._on_request)
 
     def _lose(self, member: Member) -> None:
         self._ignore(member)
@@ -313,7 +348,7 @@ class Server:
             return
         try:
             for member in self._pool.fill():
-                self._watch(member, partial(self._on_report, member))
+                self._watch(member, partial(self._on_word, member))
         except OSError as error:
             log("cannot fork a worker", error=str(error))  # a later tick tries again
 
@@ -335,17 +370,29 @@ class Server:
             self._paused.pop(0)[1]()
         self._refill()
         self._dispatch()
+        self._mind()
         self._hold_out(now)
         if not self._stopping:
             self._supervisor.tick()
             self._healer.tick()
         self._alive()
 
+    def _mind(self) -> None:
+        """Accept calls here while no worker can."""
+        wanted = bool(self._stopping) or not self._pool.slots.any_idle
+        if not wanted:
+            self._ignore(self._listener)
+        elif self._listener not in self._watched and not self._paused:
+            self._accept(self._listener, self._on_request)
+
     def _hold_out(self, now: float) -> None:
         """Keep those who wait for a worker, unless all workers are stuck."""
         if now - self._told < _TELL_SECONDS:
             return
         self._told = now
+        if self._listener not in self._watched and not self._paused:
+            # What a worker was woken for that died on its way to it, nobody else is told of.
+            self._on_connect(self._listener, self._on_request)
         if now - self._moved < self._patience:
             for request in self._waiting:
                 request.wait()

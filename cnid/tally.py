@@ -108,12 +108,12 @@ class Tally:
         self.refused = 0
         self.lost = 0
 
-    def count(self, report: dict[str, JsonValue], waited: float) -> None:
-        """Count a call from a worker's report of it. waited: seconds before the worker had it."""
+    def count(self, report: dict[str, JsonValue]) -> None:
+        """Count a call from a worker's report of it."""
         verb = str(report["verb"])
         key = str(report["plugin"]), verb if verb in COMMANDS else "other"
-        seconds = report["seconds"]
-        if isinstance(seconds, (int, float)):
+        seconds, waited = report["seconds"], report["waited"]
+        if isinstance(seconds, (int, float)) and isinstance(waited, (int, float)):
             one = self.series.setdefault(key, Series())
             one.add(seconds + waited, bool(report["status"]))
 

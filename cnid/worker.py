@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import time
 
 from cni import skel
@@ -24,9 +23,11 @@ from hostnet import netfilter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from _socket import socket
     from collections.abc import Callable, Mapping
 
     from cni.skel import Plugin
+    from cnid.door import Door
     from cnid.protocol import Request
     from cnid.report import Report
 else:
@@ -36,7 +37,7 @@ _NETNS = "/proc/thread-self/ns/net"
 
 
 class Worker:
-    """Serves what the daemon hands it over `control` until there is no more, or it is worn out.
+    """Serves what comes to its door until there is no more, or it is worn out.
 
     Takes over the process: its session, its signals, its stderr. plugins: the bundle's. calls: how
     many it serves before a fresh one takes its place. mask: the signals that are blocked.
@@ -44,12 +45,12 @@ class Worker:
 
     def __init__(
         self,
-        control: socket.socket,
+        door: Door,
         plugins: Mapping[str, Callable[[], Plugin]],
         calls: int,
         mask: set[int | _signal.Signals],
     ) -> None:
-        self._control = control
+        self._door = door
         self._plugins = plugins
         self._left = calls
         self._mask = {int(number) for number in mask}
@@ -65,52 +66,41 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the daemon is gone or the worker is worn out."""
-        while self._left > 0:
-            message, descriptors = protocol.receive(self._control, protocol.DESCRIPTORS + 1)
-            if not message:
-                return
+        while self._left > 0 and (arrived := self._door.wait()):
             self._left -= 1
-            done: Report = {"dropped": "no descriptor was left"}
-            if len(descriptors) == protocol.DESCRIPTORS + 1:
-                done = self._serve(message, descriptors)
+            done = self._serve(*arrived)
             if protocol.identity(_NETNS) != self._home:
                 # A defect of a plugin's, and the end of this worker: the host is elsewhere.
                 done["strayed"] = True
                 self._left = 0
             done["last"] = self._left <= 0
-            try:
-                self._control.send(report.dumps(done))
-            except OSError:  # the daemon is gone
+            if not self._door.tell(done, self._left <= 0):
                 return
 
-    def _serve(self, message: bytes, descriptors: list[int]) -> Report:
+    def _serve(self, connection: socket, request: Request, descriptors: list[int]) -> Report:
         """One call; gives the report of it."""
         start = time.monotonic()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptors[0]) as connection:
-            try:
-                request = protocol.parse_request(message)
-                stdin, stdout = self._adopt(request, descriptors[1:])
-            except (ProtocolError, OSError) as error:
-                self._give_up()
-                _tell(connection, protocol.REFUSED)
-                self._come_round()
-                return {"dropped": str(error)}
-            self._caller = Caller(connection)
-            bundle = Bundle(self._plugins, request.executable)
-            status = skel.serve(
-                request.plugin,
-                bundle,
-                request.environ,
-                stdin,
-                stdout,
-                obey=self._caller.watch,
-            )
-            self._caller.ignore()
-            self._give_up()  # first, since what a process has is gone when its end is heard of
-            _tell(connection, protocol.DONE + bytes([status & 0xFF]))
+        try:
+            stdin, stdout = self._adopt(request, descriptors)
+        except (ProtocolError, OSError) as error:
+            self._give_up()
+            _tell(connection, protocol.REFUSED)
+            self._come_round()
+            return {"dropped": str(error)}
+        self._caller = Caller(connection)
+        bundle = Bundle(self._plugins, request.executable)
+        status = skel.serve(
+            request.plugin, bundle, request.environ, stdin, stdout, obey=self._caller.watch
+        )
+        self._caller.ignore()
+        self._give_up()  # first, since what a process has is gone when its end is heard of
+        _tell(connection, protocol.DONE + bytes([status & 0xFF]))
         self._come_round()
         seconds = time.monotonic() - start
-        return report.of_call(request, stdin.seen, stdout.seen, status, seconds)
+        waited = max(0.0, start - request.since / 1e9)
+        return report.of_call(
+            request, stdin.seen, stdout.seen, status, seconds=seconds, waited=waited
+        )
 
     def _adopt(self, request: Request, descriptors: list[int]) -> tuple[Stdin, Stdout]:
         """Take on what is the caller's, and the call.
@@ -153,8 +143,10 @@ class Worker:
             self._caller.hear()
 
 
-def _tell(connection: socket.socket, message: bytes) -> None:
+def _tell(connection: socket, message: bytes) -> None:
+    """The last word, and the end of the connection."""
     try:
         connection.send(message)
     except OSError:  # it is gone
         pass
+    connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from pathlib import Path
 
 from cnid import protocol
@@ -64,8 +65,8 @@ def request(suite: Suite, command: str, netns: str = "", **fields: object) -> by
     """A request as the launcher would send it, of loopback unless told otherwise."""
     environ = suite.environ(command, netns)
     named = {"build": "test", "umask": 0o022, "plugin": "loopback", "environ": environ}
-    executable = str(suite.path / "loopback")
-    found = {**named, "executable": executable, "netns": protocol.identity(netns), **fields}
+    named |= {"executable": str(suite.path / "loopback"), "since": time.monotonic_ns()}
+    found = {**named, "netns": protocol.identity(netns), **fields}
     return protocol.format_request(Request(**found))  # type: ignore[arg-type]  # as named above
 
 

@@ -79,9 +79,9 @@ def _bad(suite: Suite) -> list[tuple[bytes, int, str]]:
         (os.urandom(1000), 5, "it is not a request"),
         (good[:20], 5, "it is not a request"),
         (good[:-1], 5, "the request is cut off"),
-        (good[:44], 5, "the request is cut off"),
-        (good[:44] + b"\0", 5, "the request names no plugin"),
-        (good[:44] + b"loopback\0", 5, "the request names no plugin"),
+        (good[:52], 5, "the request is cut off"),
+        (good[:52] + b"\0", 5, "the request names no plugin"),
+        (good[:52] + b"loopback\0", 5, "the request names no plugin"),
         (good, 0, "0 descriptors came with it, expected 5"),
         (good, 3, "3 descriptors came with it, expected 5"),
         (good.ljust(LONGEST + 1, b"\0"), 5, "the request is too long"),
@@ -205,15 +205,23 @@ def test_the_oldest_connection_makes_room_while_it_speaks(suite: Suite, daemon: 
     assert _serves(suite, daemon)
 
 
-def test_no_descriptor_at_all(suite: Suite, daemon: Daemon, container: Namespace) -> None:
-    """Callers wait in the kernel's queue while it lasts, and are served."""
+def test_no_descriptor_at_all(
+    suite: Suite, daemon: Daemon, gate: Gate, container: Namespace
+) -> None:
+    """Callers that find all workers busy wait in the kernel's queue while it lasts."""
+    busy = [
+        suite.start("ADD", _attach(gate), container, environ={"CNI_CONTAINERID": f"c{number}"})
+        for number in range(2)
+    ]
+    gate.arrivals(2)
     used = max(map(int, os.listdir(f"/proc/{daemon.process.pid}/fd"))) + 1
     limits = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
     running = suite.start("STATUS", LOOPBACK)
     daemon.wait_for(lambda line: line["msg"] == "cannot accept")
     resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (used + 6, limits[1]))
-    assert running.answer().code == 0
+    gate.open()
+    assert [one.answer().code for one in (running, *busy)] == [0] * 3
     assert suite.cold_runs() == []
     assert len(daemon.wait_for(lambda line: line["msg"] == "cannot accept")) < 20
 
@@ -418,7 +426,7 @@ def test_signals_to_workers_do_nothing(
     running = suite.start("ADD", _attach(gate), container)
     assert gate.arrivals(1) == ["c1"]
     for pid in daemon.processes()[1:]:
-        assert os.getpgid(pid) == pid
+        wait_until(lambda pid=pid: os.getpgid(pid) == pid)  # type: ignore[misc]
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGIO):
             os.kill(pid, number)
     gate.open()

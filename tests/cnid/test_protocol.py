@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ REQUESTS = st.builds(
     build=st.text("0123456789abcdef", max_size=protocol.BUILD_LONGEST),
     umask=st.integers(0, 0o777),
     netns=st.tuples(NUMBER, NUMBER),
+    since=NUMBER,
     plugin=FULL,
     executable=FULL,
     environ=st.dictionaries(NAMES, TEXT, max_size=5),
@@ -61,13 +63,14 @@ def test_any_bytes_are_a_request_or_refused(message: bytes) -> None:
 
 def test_the_first_of_a_repeated_variable_counts() -> None:
     """As getenv(3) and os.environ have it; what is no NAME=VALUE does not."""
-    request = Request("b", 0, (0, 0), "p", "/x", {"A": "1"})
+    request = Request("b", 0, (0, 0), 0, "p", "/x", {"A": "1"})
     message = protocol.format_request(request) + b"A=2\0nonsense\0\0=3\0"
     assert protocol.parse_request(message).environ == {"A": "1", "": "3"}
 
 
 def test_the_launcher_s_request(suite: Suite, container: Namespace) -> None:
     environ = {"EMPTY": "", "EQUALS": "a=b", "BYTES": "\udcff\n"}
+    before = time.monotonic_ns()
     with fake.listen(suite.socket) as listener:
         running = suite.start(
             "ADD", {"type": "bridge"}, container, environ=environ, umask=0o123, cwd=suite.path
@@ -75,10 +78,12 @@ def test_the_launcher_s_request(suite: Suite, container: Namespace) -> None:
         connection, request = fake.accept(listener)
         connection.close()
         running.answer()
+    assert before < request.since < time.monotonic_ns()
     assert request == Request(
         "test",
         0o123,
         protocol.identity(str(container)),
+        request.since,
         "bridge",
         str(suite.path / "bridge"),
         suite.environ("ADD", str(container), **environ),

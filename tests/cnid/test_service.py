@@ -252,7 +252,13 @@ def test_metrics_of_many_calls_are_well_formed() -> None:
     for number in range(2000):
         plugin, verb = f"p{number % 3}", ("ADD", "DEL", 'b"ad')[number % 3]
         tally.count(
-            {"plugin": plugin, "verb": verb, "seconds": number / 100, "status": number % 2}, 0.001
+            {
+                "plugin": plugin,
+                "verb": verb,
+                "seconds": number / 100,
+                "waited": 0.001,
+                "status": number % 2,
+            }
         )
     found = exposition.read(tally.as_prometheus(8, 3, 1, HealSupervisor(None).state()))
     counts = found["cnid_call_seconds"].samples
