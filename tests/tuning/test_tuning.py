@@ -371,6 +371,16 @@ def test_what_an_add_that_was_killed_leaves(tuned: Tuned) -> None:
     assert tuned.attributes() == tuned.before
 
 
+@pytest.mark.parametrize("text", ["", '{"mtu"', '{"network":"net","mtu":1500}'])
+def test_gc_removes_what_an_add_that_was_killed_leaves(text: str, tuned: Tuned) -> None:
+    (tuned.host.state / "c1_eth0.json.new").write_text(text)
+    kept = tuned.host.state / "c2_eth0.json.new"
+    kept.write_text('{"network":"other"}')
+    tuned.runtime.gc(tuned.config(**ALL), [])
+    assert tuned.backups == [kept]
+    kept.unlink()
+
+
 def test_a_second_tuning_in_the_chain_keeps_the_first_ones_backup(tuned: Tuned) -> None:
     first, second = tuned.config(mtu=1400, txQLen=9), tuned.config(mtu=1300, mac=MAC)
     result = tuned.add(first)

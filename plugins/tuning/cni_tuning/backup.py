@@ -176,14 +176,19 @@ def remove(path: str) -> None:
 
 
 def of_network(data_dir: str, network: str) -> Iterator[str]:
-    """The paths of the network's backups; the reference's do not tell. Raises OSError."""
+    """The paths of the network's backups; the reference's do not tell. Raises OSError.
+
+    Also of those that an ADD which was killed has not finished, whose content tells nothing mostly.
+    """
     try:
         names = os.listdir(data_dir)
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
         path = os.path.join(data_dir, name)
-        if name.endswith(".json") and os.path.isfile(path):
+        finished = name.endswith(".json")
+        if (finished or name.endswith(f".json{_UNFINISHED}")) and os.path.isfile(path):
             found = read(path)
-            if found is not None and found.get("network") == network:
-                yield path
+            whose = None if found is None else found.get("network")
+            if whose == network or (whose is None and not finished):
+                yield path.removesuffix(_UNFINISHED)
