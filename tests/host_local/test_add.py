@@ -337,8 +337,8 @@ def test_modes_are_the_references(network: Network) -> None:
     finally:
         os.umask(mask)
     assert network.directory.stat().st_mode & 0o777 == 0o755
-    assert (network.directory / "10.1.2.2").stat().st_mode & 0o777 == 0o644
-    assert (network.directory / "last_reserved_ip.0").stat().st_mode & 0o777 == 0o644
+    for name in ("10.1.2.2", "last_reserved_ip.0", "lock"):
+        assert (network.directory / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_else_is_in_the_directory(network: Network) -> None:

@@ -74,7 +74,7 @@ def read_checked(path: str) -> bytes:
 def write_checked(path: str, content: bytes) -> None:
     """Write a file anew, in place: its directory's lock is held, and a torn one is found out."""
     data = zlib.crc32(content).to_bytes(4, "big") + content
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         os.ftruncate(fd, os.write(fd, data))
     finally:

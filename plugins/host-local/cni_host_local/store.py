@@ -174,8 +174,8 @@ class Store:
         # Cut to length after writing, not emptied before: ext4 writes an emptied file out at once.
         text = str(address).encode()
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            fd = os.open(_cursor_name(index), flags, 0o644, dir_fd=self.fd)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+            fd = os.open(_cursor_name(index), flags, 0o600, dir_fd=self.fd)
         except OSError:
             return
         try:
@@ -266,7 +266,7 @@ class Draft:
         self._nameless_once = False
         try:
             flags = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
-            self._fd = os.open(".", flags, 0o644, dir_fd=store.fd)
+            self._fd = os.open(".", flags, 0o600, dir_fd=store.fd)
         except OSError as error:
             if error.errno not in _NO_TMPFILE:
                 raise
@@ -291,7 +291,7 @@ class Draft:
             os.link(source, name, dst_dir_fd=self._store.fd, follow_symlinks=True)
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(name, flags, 0o644, dir_fd=self._store.fd)
+        self._fd = os.open(name, flags, 0o600, dir_fd=self._store.fd)
         self._write()
 
     def sync(self) -> None:
