@@ -7,10 +7,12 @@ BINDIR ?= /opt/cni/bin
 UNITDIR ?= $(wildcard /etc/systemd/system)
 INSTALL = $(PY) packaging/install.py $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(UNITDIR),--units '$(UNITDIR)')
 ARGS ?=
+# Of `make fuzz`: the day, so that each night tries other inputs.
+SEED ?= $(shell date +%Y%m%d)
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test test-power lint build install uninstall bench bench-overlay plot format lock venv clean
+.PHONY: help demo demo-overlay test test-power fuzz lint build install uninstall bench bench-overlay plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -18,6 +20,7 @@ help:
 	@echo '                for another engine than the static list'
 	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
 	@echo 'make test-power   the power fails at every system call, and under a whole machine'
+	@echo 'make fuzz       100,000 hostile inputs and more; SEED=NUMBER for those of another day'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
 	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
@@ -62,6 +65,10 @@ test:
 test-power:
 	@packaging/prepare test
 	@$(PY) -m pytest tests/reliability/power --whole $(ARGS)
+
+fuzz:
+	@packaging/prepare test
+	@FUZZ_SEED=$(SEED) $(PY) -m pytest tests/fuzz --whole -s $(ARGS)
 
 bench:
 	@packaging/prepare bench
