@@ -179,11 +179,17 @@ def option(found: list[str], *names: str) -> str:
     return ""
 
 
-def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table: str = "") -> bool:
+def edit(
+    tools: Iterable[Tool],
+    plan: Callable[[Tool, Ruleset], Changes],
+    table: str = "",
+    chain: str = "",
+) -> bool:
     """Read, plan and change the rules of each, under the namespace's lock; whether any changed.
 
     plan: gives iptables commands by table, nothing for no change. table: the only one that it
-    reads, empty for all. Raises IptablesError, LockTimeout, what `plan` raises.
+    reads, empty for all. chain: one of it that each was seen to have, for who is to remove it.
+    Raises IptablesError, LockTimeout, what `plan` raises.
     """
     if batches:
         return batches[0].edit(tools, plan)
@@ -192,7 +198,10 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
         inherited = lock.fileno(), marker.fileno()
         # All that may be refused is refused before the first change.
         for tool in tools:
-            changes = plan(tool, tool.save(table, inherited))
+            found = tool.save(table, inherited)
+            if chain and chain not in found.get(table, {}):
+                _require_gone(tool, table, chain)
+            changes = plan(tool, found)
             changes = {name: commands for name, commands in changes.items() if commands}
             if changes:
                 wanted.append((tool, changes))
@@ -201,3 +210,23 @@ def edit(tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes], table:
         for tool, changes in wanted:
             tool.restore(changes, inherited)
     return bool(wanted)
+
+
+def _require_gone(tool: Tool, table: str, chain: str) -> None:
+    """Raise IptablesError where iptables-save has left a chain out, which the kernel still has.
+
+    It does when it is short of memory, and exits with 0 (iptables 1.8.9).
+    """
+    from hostnet import netfilter
+    from hostnet.iptables_look import Here
+
+    nl = netfilter.find()
+    try:
+        there = Here(nl).with_chain(table, chain)
+    finally:
+        if nl is not None:
+            nl.close()
+    if (tool.version, tool.variant) in there:
+        what = f"list the rules of {FAMILY[tool.version]}tables"
+        words = f"iptables-save leaves out chain {chain} of the table {table}; call again"
+        raise IptablesError(errno.EAGAIN, what, words)

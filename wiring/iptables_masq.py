@@ -53,7 +53,7 @@ def remove(places: Iterable[tuple[int, str]], owner: str) -> None:
     def plan(tool: Tool, found: Ruleset) -> Changes:
         return {TABLE: _Chain(name, tool.version, found).without({xtables.label(owner)})}
 
-    edit([Tool(*one) for one in places], plan, TABLE)
+    edit([Tool(*one) for one in places], plan, TABLE, name)
 
 
 def remove_strangers(here: Here, network: str, keep: Iterable[str]) -> None:

@@ -192,3 +192,26 @@ def test_the_kernel_has_the_same_rules_twice(host: Host) -> None:
     for kind in KINDS:
         Tool(4, kind).restore({"nat": [f"-X CNI-{kind}"]})
     assert subprocess.run(["nft", "list", "ruleset"], check=True).returncode == 0
+
+
+def test_a_list_that_leaves_out_what_is_there_is_not_believed(
+    place: tuple[int, str], host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """iptables-save that is short of memory prints less, and exits with 0."""
+    version, kind = place
+    tool, name = Tool(version, kind), f"{'ip' if version == 4 else 'ip6'}tables-{kind}-save"
+    tool.restore({"nat": [":CNI-X - [0:0]"]})
+    silent = tmp_path / name
+    silent.write_text("#!/bin/sh\n")
+    silent.chmod(0o755)
+
+    def plan(_tool: Tool, _found: object) -> dict[str, list[str]]:
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spawn, "DIRECTORIES", (str(tmp_path), *spawn.DIRECTORIES))
+        with pytest.raises(IptablesError, match="leaves out chain CNI-X of the table nat"):
+            edit([tool], plan, "nat", "CNI-X")
+        assert not edit([tool], plan, "nat", "CNI-Y")
+    assert not edit([tool], plan, "nat", "CNI-X")
+    tool.restore({"nat": ["-X CNI-X"]})

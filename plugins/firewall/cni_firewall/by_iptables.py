@@ -226,15 +226,16 @@ def _keep_apart(state: _State, one: Guarded) -> None:
 
 def remove(places: Iterable[Place], owner: str) -> None:
     """Take back what the owner has; places: where it has a chain. Raises as `give`."""
+    chain = xtables.own_chain(owner)
 
     def plan(_tool: Tool, found: Ruleset) -> Changes:
         state = _State(found)
-        state.remove([xtables.own_chain(owner)])
+        state.remove([chain])
         return {TABLE: state.commands}
 
     tools = [Tool(*one) for one in places]
     if tools:
-        edit(tools, plan, TABLE)
+        edit(tools, plan, TABLE, chain)
 
 
 def remove_strangers(here: Here, network: str, keep: Iterable[str]) -> None:

@@ -270,7 +270,7 @@ def remove(nl: Netfilter | None, places: list[Place], owner: str) -> None:
     name = iptables_rules.chain_of(owner)
     labels = {xtables.label(owner)}
     if places:
-        _take(nl, places, lambda chains: [name] if name in chains else [], lambda _: labels)
+        _take(nl, places, lambda chains: [name] if name in chains else [], lambda _: labels, name)
 
 
 def remove_strangers(nl: Netfilter | None, here: Here, network: str, keep: Iterable[str]) -> None:
@@ -319,8 +319,12 @@ def _take(
     places: Iterable[Place],
     which: Callable[[Chains], list[str]],
     gone: Callable[[_Chain], set[str]],
+    seen: str = "",
 ) -> None:
-    """Take what these owners have in these chains, and let the kernel forget their UDP flows."""
+    """Take what these owners have in these chains, and let the kernel forget their UDP flows.
+
+    seen: a chain that all places were seen to have.
+    """
     held: list[Published] = []
 
     def plan(tool: Tool, found: Ruleset) -> Changes:
@@ -338,7 +342,7 @@ def _take(
             flows.forget(nl, held)
         return {TABLE: commands}
 
-    edit([Tool(*one) for one in places], plan, TABLE)
+    edit([Tool(*one) for one in places], plan, TABLE, seen)
     if nl is not None:
         flows.forget(nl, held)
 
