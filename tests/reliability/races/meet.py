@@ -6,9 +6,7 @@ import fcntl
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.kit.syscalls import HOLD, Outcome, Point, Supervisor
-from tests.reliability.races.cases import Case
-from tests.reliability.races.stage import Stage, child
+from tests.kit.syscalls import HOLD, Outcome, Point, Supervisor, Target
 
 
 def changes_something() -> Callable[[Point], bool]:
@@ -41,10 +39,8 @@ class Met(NamedTuple):
     waited: bool
 
 
-def meet(stage: Stage, supervisor: Supervisor, case: Case, number: int) -> Met | None:
-    """None where A has no such point."""
-    a = child(lambda: case.a(stage))
-    b = child(lambda: case.b(stage))
+def meet(supervisor: Supervisor, a: Target, b: Target, number: int) -> Met | None:
+    """Hold A before its call `number` while B runs. None where A has no such point."""
     with supervisor.start(a, at=number, strike=HOLD, counts=changes_something()) as held:
         if not held.reached():
             return None
