@@ -64,7 +64,7 @@ def check(value: JsonValue, kind: Kind, place: str) -> Iterator[Finding]:
         yield from _check_object(value, kind, place)
     elif isinstance(kind, list):
         if not isinstance(value, list):
-            yield Finding(place, f"found {shown(value)}, expected a list")
+            yield Finding(place, f"found {shown(value, place)}, expected a list")
             return
         for index, item in enumerate(value):
             yield from check(item, kind[0], f"{place}[{index}]")
@@ -73,14 +73,14 @@ def check(value: JsonValue, kind: Kind, place: str) -> Iterator[Finding]:
             words = " or ".join(f'"{word}"' for word in kind if word)
             near = _near(value, kind) if isinstance(value, str) else ""
             hint = f'; did you mean "{near}"?' if near else ""
-            yield Finding(place, f"found {shown(value)}, expected {words}{hint}")
+            yield Finding(place, f"found {shown(value, place)}, expected {words}{hint}")
     elif not _TESTS[kind](value):
-        yield Finding(place, f"found {shown(value)}, expected {kind}")
+        yield Finding(place, f"found {shown(value, place)}, expected {kind}")
 
 
 def _check_object(value: JsonValue, kinds: Keys, place: str) -> Iterator[Finding]:
     if not isinstance(value, dict):
-        yield Finding(place, f"found {shown(value)}, expected an object")
+        yield Finding(place, f"found {shown(value, place)}, expected an object")
         return
     known = {key.casefold(): key for key in kinds if key != "*"}
     for key, item in value.items():

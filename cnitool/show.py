@@ -10,10 +10,14 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
 
     from rich.console import Console
 
     from cni.jsonvalue import JsonValue
+
+    Branch: TypeAlias = "tuple[str, str, Sequence[Branch]]"
+    """A line, its style, and the lines below it."""
 
 NOTHING = "-"
 _BOLD, _YELLOW, _PLAIN = "\x1b[1m", "\x1b[33m", "\x1b[0m"
@@ -94,6 +98,20 @@ class Screen:
             made.add_column(column, overflow="fold", justify="right" if column in right else "left")
         for row in rows:
             made.add_row(*map(Text, row))
+        self._console.print(made)
+
+    def tree(self, root: Branch) -> None:
+        """A tree of lines."""
+        from rich.text import Text
+        from rich.tree import Tree
+
+        def grow(into: Tree, branches: Sequence[Branch]) -> None:
+            for text, style, below in branches:
+                grow(into.add(Text(text, style=style), guide_style="dim"), below)
+
+        text, style, below = root
+        made = Tree(Text(text, style=style), guide_style="dim")
+        grow(made, below)
         self._console.print(made)
 
     def line(self, text: str = "", style: str = "") -> None:
