@@ -205,7 +205,7 @@ def encoded(draw: Draw, document: Any) -> bytes:
 
 def broken(draw: Draw, data: bytes) -> bytes:
     """JSON text that may be none any more."""
-    at = draw.randrange(len(data) + 1)
+    at = _beside_paths(data, draw.randrange(len(data) + 1))
     deep = draw.choice((50, 900, 5000, 200_000))
     return draw.choice(
         (
@@ -225,6 +225,12 @@ def broken(draw: Draw, data: bytes) -> bytes:
             lambda: b"",
         )
     )()
+
+
+def _beside_paths(data: bytes, at: int) -> int:
+    """`at`, or where the path begins that it lies in: a config may name any, and would get it."""
+    start = data.rfind(b'"/', 0, at)
+    return start if start >= 0 and data.find(b'"', start + 1) >= at else at
 
 
 def shuffled(draw: Draw, data: bytes) -> bytes:

@@ -128,4 +128,4 @@ def test_what_a_delegate_answers(world: World, campaign: Start) -> None:
             raise
         return answer.word
 
-    campaign("answers of an IPAM plugin", 60, 3000).run(one, every=200, look=world.look)
+    campaign("answers of an IPAM plugin", 60, 2000).run(one, every=200, look=world.look)
