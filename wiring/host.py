@@ -106,9 +106,9 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
 
 
 def _settle(nl: Netlink, created: Link) -> None:
-    """Bring a new bridge up.
+    """Bring up what is new on the host and leads to containers.
 
-    Router advertisements of a container must not configure the host. And until the bridge's own
+    Router advertisements of a container must not configure the host. And until the interface's own
     link-local address is looked over for duplicates, forwarded IPv6 waits: two seconds.
     """
     for key in ("accept_ra", "accept_dad"):
@@ -243,7 +243,7 @@ def ensure_vlan_gateway(nl: Netlink, config: Bridged, on: Link, undo: Undo) -> L
     link.change(nl, port.index, master=on.index)
     _set_vlans(nl, port, config)  # an access VLAN: with a trunk there is no gateway of its own
     link.set_up(nl, port.index)
-    link.set_up(nl, found.index)
+    _settle(nl, found)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, SYSTEM
+from hostnet import sysctl
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
@@ -93,6 +94,8 @@ def test_the_gateway_of_a_vlan(runtime: Runtime, fake: FakeIpam, host: Host) -> 
     assert result["interfaces"][3]["name"] == "cni0.100"
     assert result["interfaces"][3]["mac"] == gateway["address"]
     assert "10.1.0.1/24" in host.addresses("cni0.100")
+    switch = "net/ipv6/conf/cni0.100/accept_ra"
+    assert host.run(sysctl.read, switch) == "0"  # of a container it would be (CVE-2020-10749)
     assert ping(first, "10.1.0.1") is not None
     runtime.check(config, result, netns=first)
     other = {**config, "ipam": fake.section("10.1.0.3/24 10.1.0.1")}
