@@ -29,12 +29,18 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 _SHOWN = 60
 
 
-def shown(value: JsonValue) -> str:
-    """A JSON value as an error message shows it: one line, at most 60 characters."""
+def shown(value: JsonValue, place: str = "") -> str:
+    """A JSON value as an error message shows it: one line, at most 60 characters.
+
+    place: where in the document it stands. Errors end in logs that more people read than configs:
+    what is a password, or has one in it, is not shown.
+    """
     try:
         text = jsontext.dumps(value)
     except RecursionError:
         text = "(a deeply nested value)"
+    if "password" in text.lower() or place.lower().endswith("password"):
+        return "(what is not shown, for it has a password in it)"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
@@ -236,5 +242,5 @@ def wrong_value(
 ) -> CniError:
     """The error for a value at `place`. A key that is None is missing; in a list it is there."""
     missing = value is None and not place.endswith("]")
-    found = "it is missing" if missing else f"found {shown(value)}"
+    found = "it is missing" if missing else f"found {shown(value, place)}"
     return CniError(code, f'key "{place}": {found}, expected {expected}')
