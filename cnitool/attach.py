@@ -41,13 +41,17 @@ def delete(settings: Settings, network: str, netns: str) -> int:
     return 0
 
 
-def gc(settings: Settings, network: str, keep: Sequence[str]) -> int:
-    """Remove everything of the network but what is kept."""
+def gc(settings: Settings, network: str, keep: Sequence[str], *, dry: bool = False) -> int:
+    """Remove everything of the network but what is kept; dry: only say what that would be."""
     conf = settings.network(network)
     runtime = settings.runtime()
     valid: set[AttachmentKey] = set()
     for text in keep:
         valid |= _kept(text, conf.name, runtime, settings.interface())
+    if dry:
+        from cnitool import views
+
+        return views.collected(settings, conf.name, valid)
     runtime.gc(conf, valid)
     return 0
 

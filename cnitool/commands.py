@@ -64,6 +64,9 @@ def _gc_arguments(parser: Parser, common: Parser) -> None:
         "may be repeated",
     )
     which.add_argument("--all", action="store_true", help="none is valid: remove all of them")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would go, and remove nothing"
+    )
 
 
 def _list_arguments(parser: Parser, common: Parser) -> None:
@@ -140,7 +143,7 @@ def _delete(settings: Settings, options: Options) -> int:
 def _gc(settings: Settings, options: Options) -> int:
     from cnitool import attach
 
-    return attach.gc(settings, options.network, options.keep or ())
+    return attach.gc(settings, options.network, options.keep or (), dry=options.dry_run)
 
 
 def _status(settings: Settings, options: Options) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cni.call import Attachment as AttachmentKey
 from cnitool import listing, show
 from cnitool.inspect import port_document
 from cnitool.state import world
@@ -9,10 +10,15 @@ from libcni.confdir import load_networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cni.jsonvalue import JsonValue
     from cnitool.settings import Settings
     from cnitool.state.model import Attachment, Mapping
     from cnitool.state.world import World
+
+
+_COLUMNS = ("NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "HOST", "PORTS", "SINCE", "STATE")
 
 
 def networks(settings: Settings, *, as_json: bool) -> int:
@@ -37,8 +43,27 @@ def attachments(settings: Settings, network: str, *, as_json: bool) -> int:
     else:
         show.Screen().table(
             "",
-            ("NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "HOST", "PORTS", "SINCE", "STATE"),
+            _COLUMNS,
             [_row(seen, one) for one in found],
+        )
+    show.problems(seen.problems)
+    return 0
+
+
+def collected(settings: Settings, network: str, valid: Collection[AttachmentKey]) -> int:
+    """What a GC of the network would remove; plugins of other suites may find more."""
+    seen = world.read(settings)
+    found = [
+        one
+        for one in seen.attachments
+        if one.network == network and AttachmentKey(one.container_id, one.ifname) not in valid
+    ]
+    screen = show.Screen()
+    if not found:
+        screen.line(f'GC of network "{network}" would remove nothing that is known of')
+    else:
+        screen.table(
+            f'GC of network "{network}" would remove', _COLUMNS, [_row(seen, one) for one in found]
         )
     show.problems(seen.problems)
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cni.errors import UNKNOWN_CONTAINER, CniError
-from cnitool import inspect, ipam, views
+from cnitool import attach, inspect, ipam, views
 from cnitool.state import world
 from tests.cnitool.attached import PLUGINS, Network
 from tests.kit.host import Host
@@ -214,6 +214,25 @@ def test_networks(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
     (network.directory / "00.conflist").write_text("{")
     assert views.networks(network.settings, as_json=True) == 1
     assert "00.conflist" in capsys.readouterr().err
+
+
+def test_what_a_gc_would_remove(
+    network: Network, one: Namespace, host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that it is all still there afterwards; two that are kept by either spelling are not."""
+    del one
+    other, kept = host.container("two"), host.container("three")
+    network.add("c2", other, 9090)
+    network.add("c3", kept)
+    assert attach.gc(network.settings, "net", ["c3", "c0ffee:eth0"], dry=True) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows if row and row[0] == "net"] == ["c2"]
+    assert attach.gc(network.settings, "net", [], dry=True) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows if row and row[0] == "net"] == ["shop/web-7", "c2", "c3"]
+    assert len(world.read(network.settings).attachments) == 3
+    for container, netns in (("c2", other), ("c3", kept)):
+        network.delete(container, netns)
 
 
 def test_ports_by_iptables(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,3 +151,5 @@ class Browser:
                 self.said.append(f"exception: {params['exceptionDetails']}")
             case "Log.entryAdded":
                 self.said.append(f"{params['entry']['level']}: {params['entry']['text']}")
+            case _:
+                pass
