@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Arrival = tuple[_socket.socket, Request, list[int]]
 
+_MOMENT_MS = 2
+"""What a worker waits for a client that has connected to speak, before the daemon does."""
+
 
 class Door:
     """One worker's. control: leads to the daemon. slot: its own among the slots.
@@ -98,9 +101,7 @@ class Door:
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, accepted)
         message, descriptors = b"", list[int]()
         try:
-            message, descriptors = protocol.receive(
-                connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT
-            )
+            message, descriptors = _hear(connection)
             request = self._guard.admit(message, len(descriptors), connection)
         except (OSError, ProtocolError):
             self._pass_on(connection, message, descriptors)
@@ -116,3 +117,15 @@ class Door:
         connection.close()
         for fd in descriptors:
             os.close(fd)
+
+
+def _hear(connection: _socket.socket) -> tuple[bytes, list[int]]:
+    """What a client says, with its descriptors. Raises BlockingIOError where it says nothing."""
+    try:
+        return protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        # On a busy machine a launcher that has connected may have to wait before it can go on.
+        waiting = select.poll()
+        waiting.register(connection, select.POLLIN)
+        waiting.poll(_MOMENT_MS)
+        return protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
