@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hostnet.netlink import Netlink
     from hostnet.netlink_batch import Message
 
+AF_UNSPEC = 0
 AF_INET = 2
 AF_INET6 = 10
 RTM_NEWROUTE = 24
@@ -66,6 +67,7 @@ class Route:
 
     __slots__ = (
         "_attrs",
+        "_destination",
         "_dst_len",
         "_table",
         "family",
@@ -89,6 +91,7 @@ class Route:
             self.flags,
         ) = _RTMSG.unpack_from(payload)
         self._attrs = parse(payload, 12)
+        self._destination: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
 
     def __repr__(self) -> str:
         return f"<Route {self.destination} via {self.gateway} dev {self.oif} table {self.table}>"
@@ -100,9 +103,13 @@ class Route:
     @property
     def destination(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         """Where it leads: 0.0.0.0/0 or ::/0 for a default route."""
-        if self.family == AF_INET6:
-            return ipaddress.IPv6Network((self.attribute(RTA_DST) or bytes(16), self._dst_len))
-        return ipaddress.IPv4Network((self.attribute(RTA_DST) or bytes(4), self._dst_len))
+        if self._destination is None:  # which is asked over and over, and takes its time to make
+            packed = self.attribute(RTA_DST)
+            if self.family == AF_INET6:
+                self._destination = ipaddress.IPv6Network((packed or bytes(16), self._dst_len))
+            else:
+                self._destination = ipaddress.IPv4Network((packed or bytes(4), self._dst_len))
+        return self._destination
 
     @property
     def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -333,7 +340,7 @@ def _payload(
 def dump(
     nl: Netlink, family: int, *, table: int = RT_TABLE_MAIN, oif: int = 0, protocol: int = 0
 ) -> list[Route]:
-    """The routes of a family (AF_INET, AF_INET6) in a table (0: in all).
+    """The routes of a family (AF_INET, AF_INET6; AF_UNSPEC: of both) in a table (0: in all).
 
     With `oif` those out of a link, with `protocol` those so marked. The kernel filters.
     """
@@ -349,7 +356,9 @@ def dump(
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return []
         raise
-    return [Route(body) for _type, body in answers]
+    # Asked for all families, the kernel tells of multicast's and MPLS's as well.
+    wanted = (family,) if family else (AF_INET, AF_INET6)
+    return [Route(body) for _type, body in answers if body[0] in wanted]
 
 
 def default(nl: Netlink, family: int) -> Route | None:

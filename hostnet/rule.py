@@ -111,15 +111,13 @@ def dump(nl: Netlink, family: int = 0) -> list[Rule]:
 
     None of a family that the kernel does not have. Raises NetlinkError.
     """
-    families = (family,) if family else (AF_INET, AF_INET6)
-    found: list[Rule] = []
-    for one in families:
-        payload = _HEADER.pack(one, 0, 0, 0, 0, 0, 0)
-        try:
-            answers = nl.dump(RTM_GETRULE, payload, "list the rules")
-        except NetlinkError as error:
-            if error.errno in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
-                continue
-            raise
-        found += (Rule(body) for _type, body in answers)
-    return found
+    payload = _HEADER.pack(family, 0, 0, 0, 0, 0, 0)
+    try:
+        answers = nl.dump(RTM_GETRULE, payload, "list the rules")
+    except NetlinkError as error:
+        if error.errno in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
+            return []
+        raise
+    # Asked for all families, the kernel tells of multicast's as well.
+    wanted = (family,) if family else (AF_INET, AF_INET6)
+    return [Rule(body) for _type, body in answers if body[0] in wanted]

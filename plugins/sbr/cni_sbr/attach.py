@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from hostnet.route import Route
 
 _DEFAULT: dict[int, Network] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
-_FAMILIES = (route.AF_INET, route.AF_INET6)
 _KERNELS_METRIC = {4: 0, 6: 256}  # of the route to an address's own subnet, net/ipv6/addrconf.c
 
 
@@ -55,7 +54,7 @@ def add(call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]) -
     ):
         scene = _Scene(nl, link.get(nl, call.ifname).index, config, ips, undo)
         rules = rule.dump(nl)
-        present = [one for family in _FAMILIES for one in route.dump(nl, family, table=0)]
+        present = route.dump(nl, route.AF_UNSPEC, table=0)
         _clear(scene, rules, {one.table for one in present})
         if config.table:
             for one in ips:
@@ -192,10 +191,6 @@ def _unhint(nl: Netlink, address: Interface, index: int) -> None:
 
 
 def _told(scene: _Scene, result: Result, tables: set[int]) -> Result:
-    present = [
-        one
-        for family in _FAMILIES
-        for one in route.dump(scene.nl, family, table=0, oif=scene.index)
-    ]
+    present = route.dump(scene.nl, route.AF_UNSPEC, table=0, oif=scene.index)
     main = ways_of(present, scene.index, {route.RT_TABLE_MAIN})
     return told.with_tables(result, main, ways_of(present, scene.index, tables))
