@@ -11,17 +11,40 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ipaddress import IPv4Network, IPv6Network
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeVar
 
     Address: TypeAlias = IPv4Address | IPv6Address
     Interface: TypeAlias = IPv4Interface | IPv6Interface
     Network: TypeAlias = IPv4Network | IPv6Network
 
+    T = TypeVar("T")
+
 _MAPPED = 96
 """Bits of `::ffff:0:0/96`, the prefix of all IPv4-mapped addresses (RFC 4291, section 2.5.5.2)."""
 
 
+_REMEMBERED = 256
+
+
+def _remembering(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let it keep what it has read: calls of one host name the same subnets over and over."""
+    known: dict[str, T] = {}
+
+    def ask(text: str) -> T:
+        found = known.get(text)
+        if found is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[text] = found = parse(text)
+        return found
+
+    ask.__doc__ = parse.__doc__
+    return ask
+
+
+@_remembering
 def parse_address(text: str) -> Address:
     """An address without a prefix length. Raises ValueError."""
     if ":" not in text:
@@ -32,6 +55,7 @@ def parse_address(text: str) -> Address:
     return address.ipv4_mapped or address
 
 
+@_remembering
 def parse_interface(text: str) -> Interface:
     """An address with its prefix length, host bits kept: `10.2.3.1/24`. Raises ValueError."""
     address, slash, length = text.partition("/")
@@ -47,6 +71,7 @@ def parse_interface(text: str) -> Interface:
     return IPv4Interface((parsed, bits))
 
 
+@_remembering
 def parse_network(text: str) -> Network:
     """A subnet; host bits are cleared, as the reference does. Raises ValueError."""
     return parse_interface(text).network
