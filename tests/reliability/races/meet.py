@@ -46,9 +46,6 @@ def meet(supervisor: Supervisor, a: Target, b: Target, number: int) -> Met | Non
             return None
         with supervisor.start(b, at=1, strike=HOLD, counts=is_wait) as other:
             waited = other.reached()
-            if not waited:
-                done = other.finish()
+            done = None if waited else other.finish()
             outcome = held.release()
-            if waited:
-                done = other.release()
-    return Met(outcome, done, waited)
+            return Met(outcome, done or other.release(), waited)

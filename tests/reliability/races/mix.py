@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,9 @@ from cni.errors import PORT_TAKEN
 from cni.result import Result
 from libcni import Attachment, CniError, NetworkConfigList, Runtime
 from tests.kit.namespace import Namespace
+
+if TYPE_CHECKING:
+    from cni.jsonvalue import JsonValue
 
 OWN_PORT, CONTESTED_PORT = 20_000, 30_000
 CONTESTED = 6
@@ -97,7 +100,12 @@ class Crowd:
 
     def run(self, operations: int) -> None:
         """So many operations of each agent."""
-        self._each(lambda agent: [agent.act() for _ in range(operations)])
+
+        def act(agent: Agent) -> None:
+            for _ in range(operations):
+                agent.act()
+
+        self._each(act)
 
     def leave(self) -> None:
         """DEL of what is there, GC for what was abandoned."""
@@ -194,15 +202,15 @@ class Agent:
         attachment = Attachment(
             self.name, str(self._ns), slot.ifname, capability_args={"portMappings": mappings}
         )
+        refused = ""
+        result: Result | None = None
         try:
             result = self.crowd.runtime.add(slot.network, attachment)
         except CniError as error:
             if error.code != PORT_TAKEN or not contested[0]:
                 raise
             refused = error.msg
-        else:
-            refused = ""
-        if refused:
+        if result is None:
             assert f"{contested[0]}/tcp" in refused, refused
             assert "interface eth0 of container c" in refused, refused
             assert slot.ifname not in self._ns.links(), "the loser keeps its interface"
@@ -214,12 +222,12 @@ class Agent:
         self.crowd.holdings.take(slot.network.name, self.name, addresses, contested)
         self._judge(slot, result)
 
-    def _mappings(self, slot: Slot) -> tuple[list[dict[str, Any]], tuple[int, str]]:
+    def _mappings(self, slot: Slot) -> tuple[list[JsonValue], tuple[int, str]]:
         """Ports to publish, and the contested one of them (0 for none)."""
         if "portMappings" not in slot.network.capabilities:
             return [], (0, "")
         own = OWN_PORT + self.number * 8 + self.slots.index(slot)
-        mappings: list[dict[str, Any]] = [{"hostPort": own, "containerPort": 80}]
+        mappings: list[JsonValue] = [{"hostPort": own, "containerPort": 80}]
         # On one network only: a container's other networks wait for its port, they are not refused.
         if slot is not self.slots[0] or self._dice.random() > 0.3:
             return mappings, (0, "")

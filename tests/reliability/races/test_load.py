@@ -46,10 +46,10 @@ class Run(NamedTuple):
 
 
 RUNS = (
-    Run("warm, nftables", True, networks.NFTABLES, (12, 12), (200, 35)),
-    Run("cold, nftables", False, networks.NFTABLES, (5, 5), (60, 35)),
-    Run("warm, iptables beside nftables", True, networks.EVERY, (4, 5), (40, 20)),
-    Run("cold, iptables", False, (networks.by_iptables,), (4, 4), (20, 20)),
+    Run("warm, nftables", True, networks.NFTABLES, (8, 10), (200, 35)),
+    Run("cold, nftables", False, networks.NFTABLES, (4, 4), (60, 35)),
+    Run("warm, iptables beside nftables", True, networks.EVERY, (3, 4), (40, 20)),
+    Run("cold, iptables", False, (networks.by_iptables,), (3, 4), (20, 20)),
 )
 _rows: list[Row] = []
 

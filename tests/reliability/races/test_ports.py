@@ -28,7 +28,7 @@ from tests.reliability.races.stage import child
 SINGLE = "192.0.2.1"
 PAIRS = (("", ""), ("", SINGLE), (SINGLE, ""), (SINGLE, SINGLE))
 PORT = 8080
-SAMPLE = 17
+SAMPLE = 29
 """In a sample, one of so many points."""
 _rows: list[Row] = []
 
