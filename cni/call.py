@@ -216,11 +216,19 @@ def read_valid_attachments(config: JsonObject) -> frozenset[Attachment]:
     ]
     if not keys:
         raise config.wrong("cni.dev/valid-attachments", "a list of {containerID, ifname}")
-    return frozenset(
-        Attachment(item.required_string("containerID"), item.required_string("ifname"))
-        for key in keys
-        for item in config.objects(key)
-    )
+    return frozenset(_valid_attachment(item) for key in keys for item in config.objects(key))
+
+
+def _valid_attachment(item: JsonObject) -> Attachment:
+    """Its names must be such that an ADD takes, since they become parts of others."""
+    found = Attachment(item.required_string("containerID"), item.required_string("ifname"))
+    for key, problem in (
+        ("containerID", name_problem(found.container_id)),
+        ("ifname", ifname_problem(found.ifname)),
+    ):
+        if problem:
+            raise CniError(INVALID_CONFIG, f'key "{item.place(key)}": {problem}')
+    return found
 
 
 def _args(command: str, text: str) -> dict[str, str]:

@@ -444,6 +444,8 @@ def test_the_attachments_to_keep(keys: dict[str, Any], valid: set[tuple[str, str
         ({NEW: [{"containerID": "a"}]}, f'key "{NEW}[0].ifname": it is missing'),
         ({NEW: [{"containerID": "", "ifname": "eth0"}]}, f'key "{NEW}[0].containerID": found ""'),
         ({NEW: [ONE], OLD: [{}]}, f'key "{OLD}[0].containerID"'),
+        ({NEW: [ONE, {**ONE, "containerID": "a/b"}]}, f"key \"{NEW}[1].containerID\": found 'a/b'"),
+        ({NEW: [{**ONE, "ifname": "../x"}]}, f"key \"{NEW}[0].ifname\": found '../x'"),
     ],
 )
 def test_a_list_that_cannot_be_trusted_collects_nothing(keys: dict[str, Any], words: str) -> None:
