@@ -154,9 +154,16 @@ def _change(draw: Draw, document: dict[str, Any], holder: Any, key: Any) -> None
     elif chance < 0.62 and isinstance(key, str):
         holder[key.swapcase()] = holder.pop(key)
     elif chance < 0.66 and isinstance(holder, list):
-        holder.extend(copy.deepcopy(holder) * draw.choice((1, 3, 200 if len(holder) < 9 else 1)))
+        holder.extend(
+            copy.deepcopy(holder) * (draw.choice((1, 3, 200)) if _is_small(holder) else 1)
+        )
     else:
         _add(draw, document)
+
+
+def _is_small(holder: list[Any]) -> bool:
+    """Whether it may come two hundred times."""
+    return len(repr(holder)) < 1000
 
 
 def _nudged(draw: Draw, old: Any) -> Any:

@@ -15,7 +15,7 @@ from tests.fuzz.world import World, previous, templates
 from tests.kit.calls import MODULES, Document
 
 WEIGHT = {"bridge": 4, "host-local": 3, "portmap": 3, "vxlan": 3, "firewall": 2, "ptp": 2}
-SAMPLE, WHOLE = 20, 1000
+SAMPLE, WHOLE = 20, 600
 KEEP = frozenset({"type", *hostile.PATHS})
 
 
@@ -76,7 +76,9 @@ GROUPS = {
     "bridges": ("bridge", "vxlan", "ptp"),
     "links": ("macvlan", "ipvlan", "vlan", "host-device", "tap", "dummy", "loopback"),
     "addresses": ("host-local", "static", "dhcp", "etcd-ipam"),
-    "chained": ("portmap", "firewall", "tuning", "bandwidth", "sbr", "vrf"),
+    "ports": ("portmap",),
+    "guards": ("firewall", "tuning"),
+    "inside": ("bandwidth", "sbr", "vrf"),
 }
 
 
