@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER
+from cni_host_device.move import marks
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.contract import REFERENCE, UnderFaults, WithReference, reference
 from tests.kit.host import Host
@@ -342,3 +343,17 @@ def test_a_device_that_is_not_there(
     assert fake.calls == []
     runtime.status(config)
     runtime.delete(config, netns=container)
+
+
+def test_gc_finishes_what_a_killed_call_has_left_on_the_host(host: Host, runtime: Runtime) -> None:
+    mark = marks("net/c1/eth0")[1]
+    for valid in ([("c1", "eth0")], []):
+        host.command("ip", "link", "set", "dev0", "down")
+        host.command("ip", "link", "property", "add", "dev", "dev0", "altname", mark, check=False)
+        runtime.gc(network(), valid)
+        if valid:
+            assert host.links()["dev0"]["altnames"] == [mark], "its ADD may be under way"
+    assert_as_it_was(host)
+    host.command("ip", "link", "property", "add", "dev", "dev0", "altname", "cnic0ffee")
+    runtime.gc(network(), [])
+    assert host.links()["dev0"]["altnames"] == ["cnic0ffee"], "it is somebody else's"

@@ -82,11 +82,31 @@ def check(call: Call) -> None:
 
 
 def gc(call: Call) -> None:
-    """Have the IPAM plugin forget what is not valid any more."""
-    from wiring import keys
-    from wiring.single import detach
+    """Have the IPAM plugin forget what is not valid any more, and finish what a killed call began.
 
-    detach.gc(call, keys.lenient_ipam(call))
+    A device that is in a namespace nobody names here.
+    """
+    from cni.errors import CniError
+    from cni_host_device import find, move
+    from cni_host_device.config import lenient
+    from hostnet.netlink import Netlink
+    from wiring.single import detach
+    from wiring.steps import Steps
+
+    config = lenient(call)
+
+    def sweep() -> None:
+        with Netlink() as outside:
+            try:
+                found = find.find(outside, config)
+            except CniError:  # a container has it
+                return
+            move.sweep(outside, call, found)
+
+    steps = Steps()
+    steps.run(sweep)
+    steps.run(detach.gc, call, config.common.ipam)
+    steps.finish()
 
 
 def status(call: Call) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 
+from cni.call import owner
 from cni.errors import IN_THE_WAY, CniError
 from cni.names import ifname_problem
 from hostnet import address, altname, link, netns, route
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 _IFLA_PERM_ADDRESS = 54  # linux/if_link.h: the one that the hardware was made with
 _RTPROT_RA = 9  # linux/rtnetlink.h: of a router's advertisements
+_UP = "u"
 _OF_THE_KERNEL = (route.RTPROT_KERNEL, _RTPROT_RA)
 
 
-def marks(owner: str) -> tuple[str, str]:
-    """The alternative names of a device that was down on the host, and of one that was up."""
-    name = label.temporary_name(owner)
-    return name, f"{name}u"
+def marks(of: str) -> tuple[str, str]:
+    """The alternative names of an owner's device that was down on the host, and that was up."""
+    name = label.temporary_name(of)
+    return name, f"{name}{_UP}"
 
 
 def take(scene: Scene, found: Found) -> Link:
@@ -89,20 +91,38 @@ def tidy(outside: Netlink, call: Call, device: str) -> None:
     It has just come back, or the kernel has brought it back from a namespace that has gone.
     device: what it is called, empty where only its alias says that.
     """
-    down, up = marks(call.owner)
-    for mark in (down, up):
+    for mark in marks(call.owner):
         found = link.find(outside, mark)
-        if found is None:
-            continue
-        name = device or found.alias
-        if _is_name(name):
-            if name != found.name and link.find(outside, name) is None:
-                link.set_down(outside, found.index)  # before Linux 6.0 only such are renamed
-                link.change(outside, found.index, name=name)
-            link.change(outside, found.index, alias="")
-        if mark == up:
-            link.set_up(outside, found.index)
-        altname.remove(outside, found.index, mark, missing_ok=True)
+        if found is not None:
+            _restore(outside, found, mark, device)
+
+
+def sweep(outside: Netlink, call: Call, found: Found) -> None:
+    """Restore the network's device, which is on the host, if no valid attachment has marked it.
+
+    A call that was killed has left it half way. Raises OSError.
+    """
+    valid = {mark for one in call.valid_attachments for mark in marks(owner(call.network, one))}
+    for mark in found.device.altnames:
+        if _is_mark(mark) and mark not in valid:
+            _restore(outside, found.device, mark, found.name)
+
+
+def _restore(outside: Netlink, found: Link, mark: str, device: str) -> None:
+    name = device or found.alias
+    if _is_name(name):
+        if name != found.name and link.find(outside, name) is None:
+            link.set_down(outside, found.index)  # before Linux 6.0 only such are renamed
+            link.change(outside, found.index, name=name)
+        link.change(outside, found.index, alias="")
+    if mark.endswith(_UP):
+        link.set_up(outside, found.index)
+    altname.remove(outside, found.index, mark, missing_ok=True)
+
+
+def _is_mark(text: str) -> bool:
+    digits = text.removesuffix(_UP).removeprefix("cni")
+    return len(digits) == 11 and text.startswith("cni") and not digits.strip("0123456789abcdef")
 
 
 def _marked(nl: Netlink, call: Call) -> Link | None:
