@@ -17,13 +17,15 @@ from tests.kit.host import Host
 
 _LINKS = 24
 _STEPS_A_BEAT = 3
+_SECONDS = 120
+"""A bound for what has been told and is not done yet."""
 
 
 class Churn:
     """`with Churn(host, seed) as churn:` steps as long as somebody calls `beat`, once an operation.
 
-    So it keeps pace with the calls it is to disturb, however fast the machine is. The body runs in
-    the host's namespace; nothing is left at the end.
+    So it goes no faster than the calls it is to disturb, whatever the machine. The body runs in the
+    host's namespace; nothing is left at the end.
     """
 
     def __init__(self, host: Host, seed: int) -> None:
@@ -44,6 +46,7 @@ class Churn:
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            pipesize=4096,  # what is told is done soon: the kernel is slow where many change links
         )
         self._thread.start()
         return self
@@ -61,7 +64,7 @@ class Churn:
             self._say(f"link delete churn{number}")
         assert self._ip.stdin
         self._ip.stdin.close()
-        self._ip.wait(20)
+        self._ip.wait(_SECONDS)
 
     def _run(self) -> None:
         nft = nftables.Nftables()
