@@ -10,6 +10,8 @@ import fcntl
 import os
 import stat
 
+from hostnet import directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
@@ -31,7 +33,7 @@ def claim(path: str, who: str) -> int:
     that was killed would keep the next one out until their calls end.
     """
     lock = f"{path}.lock"
-    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o755, exist_ok=True)
+    directory.make(os.path.dirname(os.path.abspath(path)), 0o755)
     fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,8 @@ import fcntl
 import os
 import time
 
+from hostnet import directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -142,7 +144,7 @@ class NamespaceLock(Lock):
             except LockTimeout:
                 if not _is_strangers(fd):
                     raise
-        os.makedirs(_BESIDE, 0o700, exist_ok=True)
+        directory.make(_BESIDE, 0o700)
         beside = Lock(f"{_BESIDE}/{os.fstat(fd).st_ino}", self.seconds)
         beside.acquire()
         self._beside = beside

@@ -31,6 +31,7 @@ from cni_host_local.shards import (
     state_of,
     write_checked,
 )
+from hostnet import directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,10 +206,10 @@ class Index:
         return True
 
     def _clear(self) -> None:
-        try:
-            os.makedirs(self._directory, 0o700)
-        except FileExistsError:
+        if os.path.isdir(self._directory):
             self._empty()
+        else:
+            directory.make(self._directory, 0o700)
 
     def _empty(self) -> None:
         remove(f"{self._directory}/stamp")

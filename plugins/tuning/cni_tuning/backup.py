@@ -15,6 +15,7 @@ from cni import jsontext
 from cni.errors import IO_FAILURE, CniError
 from cni.jsonvalue import JsonObject, parse_object
 from cni_tuning.attributes import Attributes
+from hostnet import directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def save(path: str, network: str, link: str, before: Attributes) -> bytes | None
     CniError(IO_FAILURE).
     """
     try:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+        directory.make(os.path.dirname(path) or ".", 0o700)
         there = read(path)
         old = None if there is None else jsontext.dumps(there.raw).encode()
         if there is not None and there.get("link") == link:

@@ -26,6 +26,7 @@ from cni_dhcp.daemon.attachment import Attachment, read_attachment
 from cni_dhcp.daemon.lease import EXPIRED, now
 from cni_dhcp.daemon.outcome import Seen6
 from cni_dhcp.daemon.place import GoneError, Site, read_place
+from hostnet.directory import make as make_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Registry:
         """Raise CniError(NOT_AVAILABLE) unless leases can be written down."""
         directory = self._settings.directory
         try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
+            make_directory(directory, 0o700)
             room = os.statvfs(directory)
             if not os.access(directory, os.W_OK | os.X_OK):
                 raise PermissionError(0, "it is not writable")
