@@ -6,8 +6,8 @@ What it heals, `libcni.heal` says. When it looks:
 - when firewalld has been loaded anew or started, as D-Bus tells,
 - at its start, and every minute, for what nobody announces: iptables-legacy, sysctls.
 
-A look never takes more than a fifth of its time, so that somebody who changes the rules all the
-time costs no more than that. It holds no state, and may be killed at any time.
+Somebody who damages the rules all the time costs no more than a fifth of a processor: looks take
+from an account, which fills up slowly. It holds no state, and may be killed at any time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ LOOK_SECONDS = 60.0
 """How often it looks by itself."""
 _QUIET_SECONDS = 0.02
 """How long it lets announcements gather: they come in crowds when containers do."""
-_REST = 4
-"""So many times as long as a look took it rests after it."""
+_SHARE = 0.2
+"""Of its time it may look, over long."""
+_MOST_CREDIT_SECONDS = 5.0
+"""And so long at once."""
 _AGAIN_SECONDS = 2.0
 """After a look with problems, and twice as long after each further one."""
 _NAME = "cnid-heal"
@@ -51,6 +53,8 @@ class HealProcess:
         self._watch = self._watch_rules()
         self._bus: Bus | None = None
         self._due = 0.0
+        self._credit = _MOST_CREDIT_SECONDS
+        self._counted = time.monotonic()
         self._why = "started"
         self._again = _AGAIN_SECONDS
         self._problems: tuple[str, ...] = ()
@@ -96,18 +100,21 @@ class HealProcess:
         return bool(select.select([self._stop], [], [], seconds)[0])
 
     def _hasten(self, why: str) -> None:
-        """Look as soon as rest allows."""
+        """Look as soon as its account allows."""
+        now = time.monotonic()
         self._why = why
-        self._due = min(self._due, self._rested)
+        self._credit = min(_MOST_CREDIT_SECONDS, self._credit + _SHARE * (now - self._counted))
+        self._counted = now
+        self._due = min(self._due, now + max(0.0, -self._credit) / _SHARE)
 
     def _look(self) -> None:
         start = time.monotonic()
         found = self._healer.look()
         now = time.monotonic()
-        self._rested = now + _REST * (now - start)
+        self._credit -= now - start
         self._due = now + LOOK_SECONDS
         if found.problems:
-            self._due = max(self._rested, now + min(self._again, LOOK_SECONDS))
+            self._due = now + self._again
             self._again = min(2 * self._again, LOOK_SECONDS)
         else:
             self._again = _AGAIN_SECONDS
@@ -148,5 +155,3 @@ class HealProcess:
             poll.unregister(bus.fileno())
             bus.close()
             self._bus = None
-
-    _rested = 0.0

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
     Key = tuple[int, str]
 
+_BUILT_IN = {
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "raw": ("PREROUTING", "OUTPUT"),
+}
+"""The kernel's chains of the tables that we use, which a host may not have yet."""
+
 
 class Batch:
     """`with Batch() as batch:` edits in the body are planned on what the ones before left.
@@ -28,13 +35,14 @@ class Batch:
     a single thread.
     """
 
-    __slots__ = ("_after", "_before", "_changes", "_now")
+    __slots__ = ("_after", "_before", "_changes", "_found", "_now")
 
     def __init__(self) -> None:
         self._before: dict[Key, Ruleset] = {}
         self._now: dict[Key, Ruleset] = {}
         self._changes: dict[Key, dict[str, list[str]]] = {}
         self._after: list[Callable[[], object]] = []
+        self._found: dict[object, bool] = {}
 
     def __enter__(self) -> Batch:
         iptables.batches.append(self)
@@ -55,6 +63,8 @@ class Batch:
         if key not in self._now:
             self._before[key] = tool.list_all()
             self._now[key] = _copy(self._before[key])
+            for table, names in _BUILT_IN.items():
+                self._now[key].setdefault(table, {name: ["ACCEPT"] for name in names})
         return self._now[key]
 
     def edit(self, tools: Iterable[Tool], plan: Callable[[Tool, Ruleset], Changes]) -> bool:
@@ -72,6 +82,16 @@ class Batch:
                         _apply(chains, command)
                     self._changes.setdefault(key, {}).setdefault(table, []).extend(commands)
         return changed
+
+    def once(self, what: object, look: Callable[[], bool]) -> bool:
+        """What this look finds; it is taken once for all edits."""
+        if what not in self._found:
+            self._found[what] = look()
+        return self._found[what]
+
+    def note(self, what: object) -> None:
+        """From now on `once` finds that this is so."""
+        self._found[what] = True
 
     def afterwards(self, act: Callable[[], object]) -> None:
         """Have this called when the edits are carried out."""
@@ -124,3 +144,17 @@ def _apply(chains: Chains, command: str) -> None:
         del rules[1:]
     elif how == "-X":
         del chains[chain]
+
+
+def once(what: object, look: Callable[[], bool]) -> bool:
+    """What a look of the host finds, in a batch taken once. what: names it."""
+    return iptables.batches[0].once(what, look) if iptables.batches else look()
+
+
+def is_first(what: object) -> bool:
+    """Whether this is asked for the first time in a batch; always true without one."""
+    if not iptables.batches:
+        return True
+    seen = iptables.batches[0].once(what, lambda: False)
+    iptables.batches[0].note(what)
+    return not seen

@@ -89,9 +89,11 @@ def _restore_masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]
             return False
         return iptables_masq.add(owner, wanted)
     with nl:
+    from hostnet.iptables_batch import once
+
         if not config.masq_backend and not masquerade.is_known(nl, owner):
-            here = Here(nl)
-            has = here.any("nat") and _has_chain(here, owner)
+            in_use = once("nat", lambda: bool(Here(nl).any("nat")))
+            has = in_use and _has_chain(Here(nl), owner)
             if has and not _problems_by(None, owner, wanted):
                 return False
         return masquerade.add(nl, owner, wanted, thorough=True)
@@ -139,7 +141,7 @@ class Remover:
     def sweep(self, network: str, valid: Iterable[str]) -> None:
         """Remove what owners of this network that are not valid have, and what gone ports have.
 
-        Raises OSError.
+        Each by a step of its own. Raises OSError where nobody can tell what there is.
         """
         if self._nl is not None:
             masquerade.remove_strangers(self._nl, network, valid)

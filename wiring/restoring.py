@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from wiring.bridged import Bridged
     from wiring.firewall import Filtered
 
-_ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
-
 
 class GoneError(Exception):
     """The container does not run, or not any more: there is nothing to restore."""
@@ -92,18 +90,15 @@ def is_running(call: Call) -> bool:
     result = compare.previous(call)
     own = leaving.host_end(call.owner)
     outside = [one for one in result.interfaces if not one.sandbox]
+    told = next((one for one in outside if one.name == own), None)
+    if told is not None:
+        return told.mac.lower() == leaving.mac_of(own) and not leaving.is_marked(own)
     with Netlink() as nl:
-        found = link.find(nl, own)
-        if found is not None:
-            told = next((one for one in outside if one.name == own), None)
-            is_it = told is None or told.mac.lower() in ("", found.mac)
-            is_ours = found.alias == call.owner[:_ALIAS_LONGEST]
-            return is_it and is_ours and not leaving.is_marked(own)
         for one in outside:
             other = link.find(nl, one.name)
             if other is not None and other.kind == "veth" and one.mac.lower() == other.mac:
                 return not leaving.is_marked(one.name)
-    return not any(one.name == own for one in outside) and _is_inside(call, result.interfaces)
+    return _is_inside(call, result.interfaces)
 
 
 def _is_inside(call: Call, interfaces: Iterable[Interface]) -> bool:

@@ -132,7 +132,12 @@ def test_status_for_people(suite: Suite, daemon: Daemon, container: Namespace) -
         ["probe", "ADD", "1", "0"],
         ["probe", "DEL", "1", "1"],
     ]
-    assert sorted(line.split()[0] for line in lines[8:]) == sorted(map(str, daemon.pids))
+    assert sorted(line.split()[0] for line in lines[8:10]) == sorted(map(str, daemon.pids))
+    assert re.fullmatch(
+        r"heal: process \d+, \d+ MiB, \d+ looks, the last in \d+ ms at 0 attachments; 0 healed, "
+        r"0 problems",
+        lines[11],
+    )
 
 
 def test_a_long_uptime_counts_its_days() -> None:
@@ -210,6 +215,9 @@ def test_metrics_on_a_unix_socket(suite: Suite, container: Namespace, tmp_path: 
             "cnid_waiting": "gauge",
             "cnid_refused_total": "counter",
             "cnid_lost_total": "counter",
+            "cnid_heal_looks_total": "counter",
+            "cnid_healed_total": "counter",
+            "cnid_heal_problems": "gauge",
             "cnid_errors_total": "counter",
             "cnid_call_seconds": "histogram",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cni_firewall import admit, forward, nftables, plan, withdraw
+from hostnet.iptables_batch import is_first
 from hostnet.netfilter import Netfilter
 from hostnet.nfowner import Owner
 from wiring import backend, restoring
@@ -54,7 +55,9 @@ def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
             from cni_firewall import firewalld
 
             changed |= firewalld.restore(bus, config.zone, addresses)
-        opened = forward.open_iptables(nl, config, sorted({one.version for one in addresses}))
+        versions = sorted({one.version for one in addresses})
+        asked = "firewall", config.admin_chain, *versions
+        opened = is_first(asked) and forward.open_iptables(nl, config, versions)
         return opened or changed
 
 

@@ -6,6 +6,8 @@ attachment with conditions is on record (PENDING) before nft is given the rules 
 
 from __future__ import annotations
 
+import _socket
+
 from cni.errors import INVALID_CONFIG, CniError
 from cni.record import replace
 from cni_portmap import flows, ownership, withdraw
@@ -115,16 +117,17 @@ def planned(config: Config, result: Result, ifname: str) -> list[Published]:
 
 def links_towards(addresses: Mapping[int, Address]) -> dict[int, str]:
     """By IP version, the name of the link that leads to the container; absent without a route."""
-    from hostnet import link
-
     found: dict[int, str] = {}
     with Netlink() as nl:
         for version, address in addresses.items():
             try:
-                found[version] = link.by_index(nl, route.lookup(nl, address).oif).name
+                index = route.lookup(nl, address).oif
             except NetlinkError as error:
                 if error.errno not in NO_WAY:
                     raise
+                continue
+            # By ioctl(2): rtnetlink would wait for whoever changes a link, in any namespace.
+            found[version] = _socket.if_indextoname(index)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cni_portmap import by_iptables, iptables_rules, publish, withdraw
 from cni_portmap.tables import REGISTRY
 from hostnet import netfilter
+from hostnet.iptables_batch import once
 from hostnet.iptables_look import Here
 from hostnet.nfowner import Owner
 from wiring import backend, restoring
@@ -55,7 +56,8 @@ def _by_iptables(nl: Netfilter, call: Call, config: Config, result: Result) -> b
     """Whether iptables does."""
     if REGISTRY.records(nl, Owner(call.owner)):
         return False
-    here = Here(nl)
-    if not here.any("nat") or not here.with_chain("nat", iptables_rules.chain_of(call.owner)):
+    if not once("nat", lambda: bool(Here(nl).any("nat"))):
+        return False
+    if not Here(nl).with_chain("nat", iptables_rules.chain_of(call.owner)):
         return False
     return not [*by_iptables.problems(call, config, result)]
