@@ -88,9 +88,9 @@ def _restore_masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]
         if not config.masq_backend and not _masquerade_problems(owner, config, wanted):
             return False
         return iptables_masq.add(owner, wanted)
-    with nl:
     from hostnet.iptables_batch import once
 
+    with nl:
         if not config.masq_backend and not masquerade.is_known(nl, owner):
             in_use = once("nat", lambda: bool(Here(nl).any("nat")))
             has = in_use and _has_chain(Here(nl), owner)
@@ -141,7 +141,7 @@ class Remover:
     def sweep(self, network: str, valid: Iterable[str]) -> None:
         """Remove what owners of this network that are not valid have, and what gone ports have.
 
-        Each by a step of its own. Raises OSError where nobody can tell what there is.
+        Raises OSError.
         """
         if self._nl is not None:
             masquerade.remove_strangers(self._nl, network, valid)
