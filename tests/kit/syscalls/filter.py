@@ -63,7 +63,7 @@ CALLS = {
     "openat2": 437,
 }
 """The calls that are listened to; of open and openat only those that may write, of ioctl only those
-that are no question about a terminal."""
+that are no mere question (about a terminal, a namespace)."""
 NAMES = {number: name for name, number in CALLS.items()}
 
 _ARCHITECTURE = 0xC000003E  # AUDIT_ARCH_X86_64
@@ -78,7 +78,7 @@ _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _FLAGS_OF = {"open": 1, "openat": 2}
-_TERMINAL = (0x5401, 0x5421, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONCLEX, FIOCLEX
+_QUESTIONS = (0x5401, 0x5421, 0x5450, 0x5451, 0xB703)  # TCGETS, FIO…, NS_GET_NSTYPE
 
 
 class _Instruction(NamedTuple):
@@ -114,7 +114,7 @@ def program() -> bytes:
             block = [_Instruction(_LOAD, at), _Instruction(_ANY_BIT, _WRITING, no=1), notify, allow]
         elif name == "ioctl":
             block = [_Instruction(_LOAD, _ARGUMENTS_AT + 8)]
-            for left, request in zip(range(len(_TERMINAL), 0, -1), _TERMINAL, strict=True):
+            for left, request in zip(range(len(_QUESTIONS), 0, -1), _QUESTIONS, strict=True):
                 block.append(_Instruction(_EQUAL, request, yes=left))
             block += [notify, allow]
         else:

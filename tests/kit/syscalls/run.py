@@ -242,8 +242,33 @@ class Run:
 
     def reached(self) -> bool:
         """Go on until the point; False when all has ended before it."""
-        while not self._struck and self._step():
-            pass
+        return self.go_on(lambda: self._struck)
+
+    def go_on(self, until: Callable[[], bool], wake: int = -1) -> bool:
+        """Go on until it is so; False when all has ended before.
+
+        It is asked after each call, and when the descriptor `wake` is readable.
+        """
+        if wake >= 0:
+            self._poll.register(wake, select.POLLIN)
+        try:
+            while not until():
+                if not self._step():
+                    return False
+        finally:
+            if wake >= 0:
+                self._poll.unregister(wake)
+        return True
+
+    def aim(self, at: int, strike: Strike) -> None:
+        """Count anew from here; for a target that lives long."""
+        self._points.clear()
+        self._at, self._strike, self._struck = at, strike, False
+        self._deadline = time.monotonic() + SECONDS
+
+    @property
+    def struck(self) -> bool:
+        """Whether the point has been reached."""
         return self._struck
 
     def release(self) -> Outcome:
@@ -286,6 +311,7 @@ class Run:
             if self._end in ready:  # before Linux 6.11 a process has its filter until it is reaped
                 self._poll.unregister(self._end)
                 self._reap()
+                return True
             return not ready.get(self._listener, 0)
         notice = bytearray(_NOTIFICATION.size)
         try:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 Document = dict[str, Any]
 
+FOREIGN = "foreign-local"
+"""An IPAM plugin that is not the suite's own and is executed: host-local, copied."""
 DEVICE = (
     "link add hd0 address 02:00:5e:00:00:01 type veth peer name hd1 address 02:00:5e:00:00:02",
     "link set hd0 up",
@@ -71,6 +73,7 @@ def chains(data: Path) -> dict[str, Chain]:
     found = (
         Chain("bridge, nftables", ({**bridge, "ipam": local},)),
         Chain("bridge, iptables", ({**bridge, "ipam": local, "ipMasqBackend": "iptables"},)),
+        Chain("bridge, foreign IPAM", ({**bridge, "ipam": {**local, "type": FOREIGN}},)),
         Chain(
             "bridge, l2", ({"type": "bridge", "bridge": "cni0", "macspoofchk": True, "ipam": {}},)
         ),

@@ -52,7 +52,7 @@ def without_a_child(first: int) -> Callable[[Point], Strike | None]:
 
 
 class Row(NamedTuple):
-    """What a chain's verb gave. failed: how often it failed; wrong: whatever was not as promised."""
+    """What a chain's verb gave. failed: how often it failed. wrong: what was not as promised."""
 
     name: str
     verb: str
@@ -106,7 +106,7 @@ def _wrong_answer(outcome: Outcome, point: Point) -> str:
     """What is wrong with an exit status and what was printed; empty for nothing."""
     if outcome.status == 0:
         return ""
-    if outcome.status == 1 and not outcome.stdout and point.call == "write":
+    if _is_unheard(outcome) and point.call == "write":
         return ""  # the answer could not be written, and stderr says so
     if outcome.status == -signal.SIGTERM and not outcome.stdout:
         return "" if point.number == 1 else "SIGTERM ended it without a word"
@@ -125,10 +125,10 @@ def _judge_add(world: World, outcome: Outcome, before: State) -> str:
     """What is wrong with what an ADD has left; all is cleaned where nothing is."""
     try:
         if outcome.status == 0:
-            world.added(outcome)
+            world.added(outcome.stdout)
             world.check()
         else:
-            left = world.left(before)
+            left = [] if _is_unheard(outcome) else world.left(before)
             if left:
                 return f"not undone, {outcome.stdout!r}: {left}"
         world.delete()
@@ -136,6 +136,14 @@ def _judge_add(world: World, outcome: Outcome, before: State) -> str:
         return f"exit status {outcome.status}, then {error}; {outcome.stdout!r}"
     left = world.left()
     return f"exit status {outcome.status}, and left after DEL: {left}" if left else ""
+
+
+def _is_unheard(outcome: Outcome) -> bool:
+    """The answer could not be written, and what was done has been taken back by the plugin's DEL.
+
+    That leaves to the DEL of the plugin before it what goes with its interface.
+    """
+    return outcome.status == 1 and not outcome.stdout
 
 
 def _judge_delete(world: World, outcome: Outcome, _: State) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,6 +11,8 @@ from tests.kit.calls import PluginError
 from tests.kit.syscalls import KILL_TREE, Outcome, Strike
 from tests.reliability.kill.world import World
 
+_HEAD_START = 0.3
+"""Seconds that a DEL has before the orphan goes on; it ends in them if it does not wait for it."""
 WAYS = ("DEL", "netns gone", "GC")
 """How it is cleaned: by DEL, by DEL when the namespace is gone, by GC with no valid attachment."""
 
@@ -45,7 +49,7 @@ def points_of(world: World, verb: str) -> Outcome:
     outcome = world.strike(verb)
     assert outcome.status == 0, outcome.stdout
     if verb == "ADD":
-        world.added(outcome)
+        world.added(outcome.stdout)
         world.check()
     world.delete()
     left = world.left()
@@ -83,6 +87,39 @@ def killed(world: World, verb: str, most: int | None = None, strike: Strike = KI
                 left[way].append(f"{way} after {verb} killed at {at} ({names[at - 1]}): {found}")
                 reset(world)
     return Row(world.chain.name, verb, len(names), len(chosen), dirty, left)
+
+
+def orphaned(world: World, verb: str, most: int) -> list[str]:
+    """What is left where the plugin is killed while a child of it stands at one of its calls.
+
+    DEL starts before the child goes on. It may wait for the child, so it has a process of its own.
+    """
+    points_of(world, verb)
+    points = points_of(world, verb).points
+    theirs = [one.number for one in points if one.pid != points[0].pid]
+    assert theirs, "it has no children"
+    left: list[str] = []
+    for at in (theirs[number - 1] for number in sample(len(theirs), most)):
+        reach(world, verb)
+        with world.start(verb, at) as held:
+            assert held.reached(), f"{verb} does not get to {at}"
+            held.kill()
+            cleaner = os.fork()
+            if cleaner == 0:
+                try:
+                    world.delete()
+                finally:
+                    os._exit(0)
+            end = os.pidfd_open(cleaner)
+            select.select([end], [], [], _HEAD_START)
+            held.release()
+            os.waitpid(cleaner, 0)
+            os.close(end)
+        found = world.left_in_the_end()
+        if found:
+            left.append(f"the child went on at {at} ({points[at - 1].call}): {found}")
+            reset(world)
+    return left
 
 
 def _clean(world: World, way: str) -> list[str]:

@@ -119,17 +119,15 @@ def _rules(nl: Netlink, _: dict[int, str]) -> Iterator[str]:
 
 
 def _neighbours(nl: Netlink, names: dict[int, str]) -> Iterator[str]:
-    # A bridge's own entries have its MAC, which is that of one of its ports.
-    bridges = {i for i, name in names.items() if os.path.exists(f"/sys/class/net/{name}/bridge")}
     for family in (socket.AF_INET, socket.AF_INET6, _AF_BRIDGE):
         for _, body in nl.dump(30, struct.pack("=BBHiHBB", family, 0, 0, 0, 0, 0, 0)):
             index, state, flags = struct.unpack_from("=iHB", body, 4)
             attrs = parse(body, 12)
-            address = attrs.get(1, b"") if family != _AF_BRIDGE else attrs.get(2, b"")
-            multicast = address[:1] in (b"\xff", b"\x33", b"\x01") or address[:1] >= b"\xe0"
-            if state & _PERMANENT and not multicast and index not in bridges and index != 1:
+            of = attrs.get(1, b"") if family != _AF_BRIDGE else attrs.get(2, b"")
+            multicast = of[:1] in (b"\xff", b"\x33", b"\x01") or of[:1] >= b"\xe0"
+            if state & _PERMANENT and not multicast and index != 1:
                 yield (
-                    f"neighbour {address.hex()} {attrs.get(2, b'').hex()} flags {flags}"
+                    f"neighbour {of.hex()} {attrs.get(2, b'').hex()} flags {flags}"
                     f" dev {names.get(index)}"
                 )
 
@@ -180,7 +178,20 @@ def _value(name: str) -> str:
 
 
 def difference(before: Lines, now: Lines) -> list[str]:
-    """What came, with `+`, and what went, with `-`."""
-    return [f"+ {one}" for one in sorted(now - before)] + [
-        f"- {one}" for one in sorted(before - now)
+    """What came, with `+`, and what went, with `-`; sysctls of a device only where it stays."""
+    came, went = now - before, before - now
+    devices = {one.split()[1] for one in came ^ went if one.startswith("link ")}
+    changed = {one.split()[1] for one in came if one.startswith("sysctl ")} & {
+        one.split()[1] for one in went if one.startswith("sysctl ")
+    }
+
+    def counts(one: str) -> bool:
+        words = one.split()
+        if words[0] != "sysctl" or words[1] in changed:
+            return True
+        return not devices & set(words[1].split("/"))
+
+    return [
+        *(f"+ {one}" for one in sorted(came) if counts(one)),
+        *(f"- {one}" for one in sorted(went) if counts(one)),
     ]

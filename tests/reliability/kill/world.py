@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +16,13 @@ from typing import NamedTuple
 from cni.bundle import Bundle
 from cni.skel import obey_signals, serve
 from hostnet.monitor import RTNLGRP_LINK, Monitor
+from tests.cnid.daemon import IMPORT_PATH
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import SYSTEM_DIRECTORIES, Host
 from tests.kit.namespace import CLONE_NEWNET, MS_BIND, Namespace, in_thread, libc, mount
-from tests.kit.syscalls import GO, Outcome, Strike, Supervisor
+from tests.kit.syscalls import GO, HOLD, Outcome, Run, Strike, Supervisor
 from tests.reliability.kill import snapshot
-from tests.reliability.kill.chains import Chain, chains
+from tests.reliability.kill.chains import FOREIGN, Chain, chains
 
 SETTLED_SECONDS = 2
 """How long the kernel may take to remove what was in a namespace that has gone."""
@@ -38,6 +40,20 @@ class Bare(Namespace):
             mount("/proc/thread-self/ns/net", path, "none", MS_BIND)
 
         in_thread(make)
+
+
+def _write_foreign(path: Path) -> None:
+    """host-local as somebody else's executable, so that it is a process of its own."""
+    path.write_text(
+        f"#!{sys.executable} -ISB\n"
+        "import sys\n"
+        f"sys.path[:0] = {IMPORT_PATH.split(':')!r}\n"
+        "from cni.bundle import Bundle\n"
+        "from cni.skel import main\n"
+        "from cni_bundle.plugins import PLUGINS\n"
+        'sys.exit(main("host-local", Bundle(PLUGINS, sys.argv[0])))\n'
+    )
+    path.chmod(0o755)
 
 
 class State(NamedTuple):
@@ -60,6 +76,7 @@ class World:
         self._directory = directory
         self._numbers = itertools.count()
         self._runtime = Runtime(directory)
+        _write_foreign(self._runtime.path / FOREIGN)
         self._container: Namespace | None = None
         self._results: list[Document] = []
         host.run(Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text, "0")
@@ -142,10 +159,12 @@ class World:
 
     # ---- calls ----
 
-    def _config(self, number: int, **more: object) -> Document:
+    def config(self, number: int, **more: object) -> Document:
+        """The config of a plugin of the chain, and what goes with it."""
         return {"cniVersion": "1.1.0", "name": "net", **self.chain.plugins[number], **more}
 
-    def _environ(self, verb: str, netns: str) -> dict[str, str]:
+    def environ(self, verb: str, netns: str) -> dict[str, str]:
+        """The environment of a call."""
         named = verb in ("ADD", "DEL", "CHECK")
         return {
             "CNI_COMMAND": verb,
@@ -157,8 +176,8 @@ class World:
 
     def call(self, verb: str, number: int, netns: str, **more: object) -> Document | None:
         """Call a plugin of the chain in this process. Raises PluginError."""
-        environ = self._environ(verb, netns)
-        return self._runtime.call(verb, self._config(number, **more), environ=environ)
+        environ = self.environ(verb, netns)
+        return self._runtime.call(verb, self.config(number, **more), environ=environ)
 
     @property
     def last(self) -> int:
@@ -173,8 +192,7 @@ class World:
             self._add(number)
 
     def _add(self, number: int) -> None:
-        before = {"prevResult": self._results[-1]} if self._results else {}
-        result = self.call("ADD", number, str(self.container), **before)
+        result = self.call("ADD", number, str(self.container), **self.previous())
         assert result is not None
         self._results.append(result)
 
@@ -183,9 +201,13 @@ class World:
         self.prepare()
         self._add(self.last)
 
-    def added(self, outcome: Outcome) -> None:
-        """Take the result of a struck ADD that has succeeded."""
-        self._results.append(json.loads(outcome.stdout))
+    def added(self, stdout: bytes) -> None:
+        """Take the result of an ADD of the last plugin."""
+        self._results.append(json.loads(stdout))
+
+    def previous(self) -> dict[str, object]:
+        """What goes with a call's config."""
+        return {"prevResult": self._results[-1]} if self._results else {}
 
     def check(self) -> None:
         """Call CHECK of the last plugin."""
@@ -213,19 +235,19 @@ class World:
         for number in range(self.last + 1):
             self.call("GC", number, "", **{"cni.dev/valid-attachments": []})
 
-    def strike(
-        self, verb: str, at: int = 0, strike: Strike = GO, *, main: Callable[[], int] | None = None
-    ) -> Outcome:
+    def strike(self, verb: str, at: int = 0, strike: Strike = GO) -> Outcome:
         """Call a verb of the last plugin as a process of its own, and strike it."""
-        more: dict[str, object] = {}
-        if self._results:
-            more["prevResult"] = self._results[-1]
-        target = main or self._door(verb, str(self.container), more)
+        target = self._door(verb, str(self.container), self.previous())
         return self.supervisor.run(target, at=at, strike=strike)
 
+    def start(self, verb: str, at: int) -> Run:
+        """The same, to be held there."""
+        target = self._door(verb, str(self.container), self.previous())
+        return self.supervisor.start(target, at=at, strike=HOLD)
+
     def _door(self, verb: str, netns: str, more: dict[str, object]) -> Callable[[], int]:
-        config = self._config(self.last, **more)
-        environ = self._environ(verb, netns)
+        config = self.config(self.last, **more)
+        environ = self.environ(verb, netns)
         stdin = io.BytesIO(json.dumps(config).encode())
         bundle: Bundle = self._runtime.bundle
 
