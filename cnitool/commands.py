@@ -104,6 +104,18 @@ def _graph_arguments(parser: Parser, common: Parser) -> None:
     form.add_argument("--json", action="store_true", help="for programs")
 
 
+def _trace_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    parser.add_argument("what", help="the container, by anything that `inspect` takes")
+    parser.add_argument(
+        "destination", help="an address, or one with a port: 10.2.0.1:80, [fd00::1]:53/udp"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=2.0, metavar="SECONDS", help="for an answer (default 2)"
+    )
+    _for_programs(parser)
+
+
 def _overlay_arguments(parser: Parser, common: Parser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="COMMAND")
     for name, about in (
@@ -213,6 +225,14 @@ def _heal(settings: Settings, options: Options) -> int:
     return heal.run(settings, network, dry_run=options.dry_run, as_json=options.json)
 
 
+def _trace(settings: Settings, options: Options) -> int:
+    from cnitool.trace import command
+
+    return command.run(
+        settings, options.what, options.destination, options.wait, as_json=options.json
+    )
+
+
 def _overlay(settings: Settings, options: Options) -> int:
     from cnitool import overlay
 
@@ -259,6 +279,7 @@ COMMANDS = (
     Command("ipam", "show how full the ranges are, and what the dead hold", _list_arguments, _ipam),
     Command("ports", "show the published ports, and whose they are", _only_json, _ports),
     Command("graph", "draw bridges, overlays, containers and ports", _graph_arguments, _graph),
+    Command("trace", "send a packet from a container, and show its way", _trace_arguments, _trace),
     Command("list", "show networks, and what is attached to them", _list_arguments, _list),
     Command(
         "overlay", "see who is in an overlay, and remove who is dead", _overlay_arguments, _overlay

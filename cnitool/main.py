@@ -82,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read stdout has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
+    except OSError as error:  # the kernel's, in the words of whoever asked it
+        sys.stderr.write(f"cnitool: {error}\n")
+        return _FAILED
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

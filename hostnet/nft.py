@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
         def cmd(self, cmdline: str) -> tuple[int, str, str]: ...
 
+        def set_handle_output(self, val: bool) -> bool: ...
+
+        def set_stateless_output(self, val: bool) -> bool: ...
+
 
 # What is in the name of a table, chain, set or map as nft's scanner takes it.
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
@@ -56,6 +60,21 @@ def run(commands: str) -> str:
     code, output, error = _context(commands).cmd(commands)
     if code != 0:
         raise _failure(commands, error)
+    return output
+
+
+def listing(family: str, table: str) -> str:
+    """A table as `nft -a -s list table` prints it: with handles, without counters.
+
+    Names as the kernel has them, whoever made the table. Raises NftError.
+    """
+    command = f"list table {family} {table}"
+    context = _context(command)
+    context.set_handle_output(True)
+    context.set_stateless_output(True)
+    code, output, error = context.cmd(command)
+    if code != 0:
+        raise _failure(command, error)
     return output
 
 
