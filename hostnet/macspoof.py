@@ -93,10 +93,9 @@ def remove(nl: Netfilter, port: str) -> None:
         )
 
 
-def remove_strangers(nl: Netfilter, keep: Iterable[str]) -> None:
-    """Lift it for all ports but these. Raises NftError, NetlinkError."""
-    for port in sorted(_ports(nl) - set(keep)):
-        remove(nl, port)
+def strangers(nl: Netfilter, keep: Iterable[str]) -> list[str]:
+    """All ports it is laid on but these. Raises NetlinkError."""
+    return sorted(_ports(nl) - set(keep))
 
 
 def problems(nl: Netfilter, port: str, mac: str) -> list[str]:

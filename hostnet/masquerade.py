@@ -68,18 +68,20 @@ def remove(nl: Netfilter, owner: str) -> None:
 
     Raises NetlinkError, ContentionError.
     """
-    _REGISTRY.remove(nl, Owner(owner))
+    remove_owner(nl, Owner(owner))
 
 
-def remove_strangers(nl: Netfilter, group: str, keep: Iterable[str]) -> list[str]:
-    """Remove the owners of this group that are not among `keep` (whole names); gives their names.
+def remove_owner(nl: Netfilter, owner: Owner) -> None:
+    """As `remove`, for one that `strangers` has found."""
+    _REGISTRY.remove(nl, owner)
 
-    Lists all owners, those of other groups too. Raises NetlinkError, ContentionError.
+
+def strangers(nl: Netfilter, group: str, keep: Iterable[str]) -> list[Owner]:
+    """The owners of this group that are not among `keep` (whole names).
+
+    Lists all owners, those of other groups too. Raises NetlinkError.
     """
-    strangers = _REGISTRY.strangers(nl, group, keep)
-    for owner in strangers:
-        _REGISTRY.remove(nl, owner)
-    return [owner.name for owner in strangers]
+    return _REGISTRY.strangers(nl, group, keep)
 
 
 def listing(nl: Netfilter) -> list[tuple[Owner, Interface]]:

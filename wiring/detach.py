@@ -20,8 +20,6 @@ from wiring.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cni.call import Call
     from hostnet.link import Link
 
@@ -46,53 +44,43 @@ def delete(call: Call, ipam_plugin: str) -> None:
     steps.finish()
 
 
-def gc(call: Call, bridge_name: str, ipam_plugin: str) -> None:
+def gc(call: Call, ipam_plugin: str) -> None:
     """Remove what attachments of this network have that are not valid any more.
 
-    bridge_name: the network's bridge, empty where nobody knows it. ipam_plugin: as for `delete`.
-    Raises CniError for all that failed.
+    ipam_plugin: as for `delete`. Raises CniError for all that failed.
     """
-    _gc(call, ipam_plugin, lambda nl: _ports(nl, bridge_name))
-
-
-def gc_without_bridge(call: Call, ipam_plugin: str) -> None:
-    """As `gc`, for a network whose veth pairs end on the host itself."""
-    _gc(call, ipam_plugin, lambda nl: link.dump(nl, kind="veth"))
-
-
-def _gc(call: Call, ipam_plugin: str, candidates: Callable[[Netlink], list[Link]]) -> None:
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
     steps = Steps()
     with firewall.Remover() as remover:
         early = ipam.needs_interface(ipam_plugin)
         if early:
             steps.run(ipam.gc, call, ipam_plugin)
-        steps.run(_sweep, call, candidates, valid, remover)
-        steps.run(remover.sweep, call.network, valid)
+        steps.run(_sweep, call, valid, remover, steps)
+        steps.run(remover.sweep, call.network, valid, steps)
         if ipam_plugin and not early:
             steps.run(ipam.gc, call, ipam_plugin)
     steps.finish()
 
 
-def _ports(nl: Netlink, bridge_name: str) -> list[Link]:
-    """The ports of the bridge, none where there is no such bridge."""
-    on = link.find(nl, bridge_name) if bridge_name else None
-    return link.dump(nl, master=on.index) if on is not None else []
+def _sweep(call: Call, valid: set[str], remover: firewall.Remover, steps: Steps) -> None:
+    """Host ends labelled with this network whose owner is not valid; other networks' stay.
 
-
-def _sweep(
-    call: Call,
-    candidates: Callable[[Netlink], list[Link]],
-    valid: set[str],
-    remover: firewall.Remover,
-) -> None:
-    """Host ends labelled with this network whose owner is not valid; other networks' stay."""
+    Whatever they are plugged into: the bridge may be another one today, or none.
+    """
     names = {veth.host_veth(one) for one in valid}
     with Netlink() as outside:
-        for end in candidates(outside):
+        for end in link.dump(outside, kind="veth"):
+            cut = len(end.alias) >= _ALIAS_LONGEST  # then `Remover.sweep` knows the whole
             labelled = end.alias.startswith(f"{call.network}/")
             named = end.name in names or end.alias in valid  # which somebody may have renamed
-            if end.kind == "veth" and labelled and not named:
-                if len(end.alias) < _ALIAS_LONGEST:  # else it is cut short; `sweep` knows the whole
-                    remover.remove(end.alias, end.name)
-                link.delete(outside, end.index, missing_ok=True)
+            if not labelled or named:
+                continue
+            if not cut and end.alias.count("/") == 2:
+                steps.run(remover.remove, end.alias, end.name)
+            elif not cut:
+                continue  # somebody's note
+            steps.run(_delete_link, outside, end)
+
+
+def _delete_link(outside: Netlink, end: Link) -> None:
+    link.delete(outside, end.index, missing_ok=True)

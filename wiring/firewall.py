@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from cni import ip
+    from wiring.steps import Steps
 
     class Filtered(Protocol):
         """What a network asks of the packet filter; see `wiring.bridged`."""
@@ -138,25 +139,35 @@ class Remover:
 
             reference_masq.remove(here, owner)
 
-    def sweep(self, network: str, valid: Iterable[str]) -> None:
+    def sweep(self, network: str, valid: Iterable[str], steps: Steps) -> None:
         """Remove what owners of this network that are not valid have, and what gone ports have.
 
-        Raises OSError.
+        Each by a step of its own. Raises OSError where nobody can tell what there is.
         """
         if self._nl is not None:
-            masquerade.remove_strangers(self._nl, network, valid)
-            with Netlink() as links:
-                ports = {one.name for one in link.dump(links, kind="veth")}
-            macspoof.remove_strangers(self._nl, ports)
+            steps.run(self._sweep_masquerade, self._nl, network, valid, steps)
+            steps.run(self._sweep_macspoof, self._nl, steps)
         here = Here.settled(self._nl)
         if here.any("nat"):
             from wiring import iptables_masq
 
-            iptables_masq.remove_strangers(here, network, valid)
+            steps.run(iptables_masq.remove_strangers, here, network, valid)
         if ("inet", _REFERENCE) in here.tables:
             from wiring import reference_masq
 
-            reference_masq.remove_strangers(here, network, valid)
+            steps.run(reference_masq.remove_strangers, here, network, valid)
+
+    @staticmethod
+    def _sweep_masquerade(nl: Netfilter, network: str, valid: Iterable[str], steps: Steps) -> None:
+        for owner in masquerade.strangers(nl, network, valid):
+            steps.run(masquerade.remove_owner, nl, owner)
+
+    @staticmethod
+    def _sweep_macspoof(nl: Netfilter, steps: Steps) -> None:
+        with Netlink() as links:
+            ports = {one.name for one in link.dump(links, kind="veth")}
+        for port in macspoof.strangers(nl, ports):
+            steps.run(macspoof.remove, nl, port)
 
 
 def _has_chain(here: Here, owner: str) -> list[tuple[int, str]]:
@@ -247,11 +258,11 @@ def require(config: Filtered) -> None:
         nl.close()
         require_nftables()
         return
-    from hostnet.iptables import Tool
-
-    Tool(4).require()
+    backend.require_iptables()
 
 
 def require_nftables() -> None:
     """Raise OSError, with the reason, unless nftables can be used."""
+    with Netfilter.open() as nl:
+        nl.require()
     nft.load()

@@ -50,13 +50,15 @@ def test_only_its_own_mac_passes(host: Host, port: str) -> None:
 
 def test_strangers_go_and_the_others_stay(host: Host, port: str) -> None:
     with Netfilter() as nl:
-        macspoof.remove_strangers(nl, [])
+        assert macspoof.strangers(nl, []) == []
         for name in ("veth1", "veth2", "veth3"):
             macspoof.add(name, MAC)
-        macspoof.remove_strangers(nl, ["veth2"])
+        assert macspoof.strangers(nl, ["veth2"]) == ["veth1", "veth3"]
+        for name in ("veth1", "veth3"):
+            macspoof.remove(nl, name)
         for name, known in (("veth1", False), ("veth2", True), ("veth3", False)):
             assert (macspoof.problems(nl, name, MAC) == []) is known
-        macspoof.remove_strangers(nl, [])
+        macspoof.remove(nl, "veth2")
     host.containers[0].command("ip", "link", "delete", "eth0")
 
 

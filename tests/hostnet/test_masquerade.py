@@ -200,14 +200,17 @@ def test_strangers_of_one_network_go(nl: Netfilter) -> None:
     addresses = iter(range(2, 20))
     for owner in (OWNER, "net/c2/eth0", "net/c2/eth1", "network/c2/eth0"):
         masquerade.add(nl, owner, [IPv4Interface(f"10.1.0.{next(addresses)}/24")])
-    gone = masquerade.remove_strangers(nl, "net", [OWNER])
-    assert set(gone) == {"net/c2/eth0", "net/c2/eth1"}
+    gone = masquerade.strangers(nl, "net", [OWNER])
+    assert {one.name for one in gone} == {"net/c2/eth0", "net/c2/eth1"}
+    for one in gone:
+        masquerade.remove_owner(nl, one)
     text = listed()
     assert "10.1.0.2 " in text
     assert "10.1.0.5 " in text
     assert "10.1.0.3" not in text
-    assert masquerade.remove_strangers(nl, "net", []) == [OWNER]
-    masquerade.remove(nl, "network/c2/eth0")
+    assert [one.name for one in masquerade.strangers(nl, "net", [])] == [OWNER]
+    for owner in (OWNER, "network/c2/eth0"):
+        masquerade.remove(nl, owner)
 
 
 def test_twenty_processes_on_a_fresh_host(host: Host, nl: Netfilter) -> None:

@@ -41,8 +41,8 @@ def gc(call: Call) -> None:
     from cni_bridge.config import lenient
     from wiring import detach
 
-    bridge, ipam_plugin = lenient(call)
-    detach.gc(call, bridge, ipam_plugin)
+    _, ipam_plugin = lenient(call)
+    detach.gc(call, ipam_plugin)
 
 
 def status(call: Call) -> None:

@@ -39,17 +39,18 @@ def gc(call: Call) -> None:
     """Remove what attachments that are not valid any more have."""
     from wiring import detach, keys
 
-    detach.gc_without_bridge(call, keys.lenient_ipam(call))
+    detach.gc(call, keys.lenient_ipam(call))
 
 
 def status(call: Call) -> None:
     """Tell whether an ADD could succeed."""
     from wiring.single import status as availability
 
-    def look(_: Netlink) -> str:
+    def look(nl: Netlink) -> str:
         from cni_ptp.config import read
 
         config = read(call)
+        availability.require_kind(nl, "veth")
         if config.ip_masq:
             from wiring import firewall
 

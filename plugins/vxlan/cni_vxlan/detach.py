@@ -44,7 +44,7 @@ def gc(call: Call) -> None:
     """Remove what attachments of this network have that are not valid any more."""
     derived, known = ipam_call.lenient(call), lenient(call)
     steps = Steps()
-    steps.run(detach.gc, derived, known.bridge, "")
+    steps.run(detach.gc, derived, "")
     steps.run(_leave, derived)
     if known.ipam:
         steps.run(ipam.gc, derived, known.ipam)
