@@ -7,6 +7,7 @@ from cni_firewall.tables import REGISTRY, ZONED
 from hostnet import netfilter
 from hostnet.iptables_look import Here
 from hostnet.nfowner import Owner
+from wiring.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,16 +51,28 @@ def _remove_by_iptables(nl: Netfilter | None, owner: str, addresses: Collection[
 def sweep(environ: Mapping[str, str], network: str, keep: Collection[str]) -> None:
     """Take back what owners of this network have that are not among `keep`.
 
-    Raises CniError, OSError.
+    Raises CniError for all that failed.
     """
+    steps = Steps()
     nl = netfilter.find()
     if nl is None:
-        _sweep_iptables(nl, network, keep)
-        return
-    with nl:
-        for owner in REGISTRY.strangers(nl, network, keep):
-            take_back(nl, environ, owner)
-        _sweep_iptables(nl, network, keep)
+        steps.run(_sweep_iptables, nl, network, keep)
+    else:
+        with nl:
+            steps.run(_sweep_nftables, nl, environ, network, keep, steps)
+            steps.run(_sweep_iptables, nl, network, keep)
+    steps.finish()
+
+
+def _sweep_nftables(
+    nl: Netfilter,
+    environ: Mapping[str, str],
+    network: str,
+    keep: Collection[str],
+    steps: Steps,
+) -> None:
+    for owner in REGISTRY.strangers(nl, network, keep):
+        steps.run(take_back, nl, environ, owner)
 
 
 def _sweep_iptables(nl: Netfilter | None, network: str, keep: Collection[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from cni_portmap.tables import REGISTRY, unpack
 from hostnet import netfilter
 from hostnet.iptables_look import Here
+from wiring.steps import Steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,16 +62,23 @@ def _has_reference(here: Here) -> bool:
 def sweep(network: str, keep: Collection[str]) -> None:
     """Take back the ports of owners of this network that are not among `keep`.
 
-    What the reference's nftables backend left names no network, and stays. Raises CniError,
-    OSError.
+    What the reference's nftables backend left names no network, and stays. Raises CniError for all
+    that failed.
     """
+    steps = Steps()
     nl = netfilter.find()
     if nl is None:
-        _sweep_iptables(nl, network, keep)
-        return
-    with nl:
-        take_back(nl, *REGISTRY.strangers(nl, network, keep))
-        _sweep_iptables(nl, network, keep)
+        steps.run(_sweep_iptables, nl, network, keep)
+    else:
+        with nl:
+            steps.run(_sweep_nftables, nl, network, keep, steps)
+            steps.run(_sweep_iptables, nl, network, keep)
+    steps.finish()
+
+
+def _sweep_nftables(nl: Netfilter, network: str, keep: Collection[str], steps: Steps) -> None:
+    for owner in REGISTRY.strangers(nl, network, keep):
+        steps.run(take_back, nl, owner)
 
 
 def _sweep_iptables(nl: Netfilter | None, network: str, keep: Collection[str]) -> None:
@@ -81,15 +89,14 @@ def _sweep_iptables(nl: Netfilter | None, network: str, keep: Collection[str]) -
         by_iptables.remove_strangers(nl, here, network, keep)
 
 
-def take_back(nl: Netfilter, *owners: Owner) -> None:
-    """Take back all that these owners have. Raises CniError(TRY_AGAIN_LATER), OSError."""
-    held = [unpack(values) for owner in owners for values in REGISTRY.records(nl, owner)]
+def take_back(nl: Netfilter, owner: Owner) -> None:
+    """Take back all that the owner has. Raises CniError(TRY_AGAIN_LATER), OSError."""
+    held = [unpack(values) for values in REGISTRY.records(nl, owner)]
     if not held:
         return
     from cni_portmap import flows, ownership
 
     # Before, so that a call killed in between has it done; and after, for what came meanwhile.
     flows.forget(nl, held)
-    for owner in owners:
-        ownership.take_back(nl, owner)
+    ownership.take_back(nl, owner)
     flows.forget(nl, held)

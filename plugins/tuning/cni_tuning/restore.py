@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from cni.errors import TRY_AGAIN_LATER, CniError
+from cni.errors import TRY_AGAIN_LATER, CniError, together
 from cni_tuning import backup
 
 TYPE_CHECKING = False
@@ -63,14 +63,22 @@ def _restore(call: Call, before: Attributes) -> None:
 def gc(call: Call, data_dir: str) -> None:
     """Remove the backups of this network's attachments that are not valid any more.
 
-    Raises CniError(TRY_AGAIN_LATER).
+    Raises CniError(TRY_AGAIN_LATER) for all that failed.
     """
     valid = {backup.file_of(data_dir, one) for one in call.valid_attachments}
+    errors: list[CniError] = []
     try:
         for path in backup.of_network(data_dir, call.network):
             if path not in valid:
-                backup.remove(path)
+                try:
+                    backup.remove(path)
+                except OSError as error:
+                    errors.append(_not_removed(data_dir, error))
     except OSError as error:
-        raise CniError(
-            TRY_AGAIN_LATER, f'key "dataDir": {os.path.abspath(data_dir)}: {error}'
-        ) from error
+        errors.append(_not_removed(data_dir, error))
+    if errors:
+        raise together(errors)
+
+
+def _not_removed(data_dir: str, error: OSError) -> CniError:
+    return CniError(TRY_AGAIN_LATER, f'key "dataDir": {os.path.abspath(data_dir)}: {error}')
