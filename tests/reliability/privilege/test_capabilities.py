@@ -101,7 +101,9 @@ def test_the_table(publish: tables.Publish) -> None:
         return ", ".join(sorted(one.removeprefix("CAP_") for one in needs)) or "none"
 
     rows = [(name, *map(cell, case.needs)) for name, case in CASES.items()]
-    rows += [(name, *map(cell, CASES[like].needs)) for name, like in SAME_AS.items()]
+    rows += [
+        (f"{name} (as {like})", *map(cell, CASES[like].needs)) for name, like in SAME_AS.items()
+    ]
     publish("capabilities", ("plugin", *VERBS), sorted(rows))
 
 

@@ -46,7 +46,7 @@ def port(backend: str = "nftables") -> Document:
 
 RATES = {f"{way}{key}": 8_000_000 for way in ("ingress", "egress") for key in ("Rate", "Burst")}
 NODES = [{"address": f"192.0.2.{n}", "subnets": [f"10.244.{n}.0/24"]} for n in (1, 2)]
-OWN = {
+OWN: dict[str, Document] = {
     "loopback": {},
     "ptp": {"ipMasq": True, "ipam": IPAM},
     "bridge": {"isGateway": True, "ipMasq": True, "macspoofchk": True, "ipam": IPAM},
@@ -59,7 +59,7 @@ OWN = {
     },
     "host-device": {"device": "dev0", "ipam": IPAM},
 }
-CHAINED = {
+CHAINED: dict[str, Document] = {
     "portmap": port(),
     "portmap by iptables": port("iptables"),
     "firewall": network("firewall"),
@@ -83,15 +83,15 @@ def verbs(
     config: Document,
     netns: str = C1,
     which: tuple[str, ...] = ALL,
-    **environ: str,
+    socket: str = "",
 ) -> None:
-    """One after the other."""
+    """One after the other. socket: of the daemon that may serve them."""
     result = config.get("prevResult")
     for verb in which:
         more = {"CHECK": {"prevResult": result}}.get(verb, {})
         if verb == "GC":
             more = {"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}
-        answer = rootless.call(verb, {**config, **more}, netns, **environ)
+        answer = rootless.call(verb, {**config, **more}, netns, CNID_SOCKET=socket)
         assert answer.status == 0, f"{config['type']}: {verb}: {answer}"
         if verb == "ADD":
             result = answer.document
@@ -116,8 +116,7 @@ def test_every_plugin(rootless: Rootless, whole: bool) -> None:
         verbs(rootless, {**config, "prevResult": result}, which=which)
     assert rootless.call("DEL", bridge, C1).status == 0
     assert rootless.links() == {"lo", "cni0", "vxbr42", "dev0", "dev1"}
-    left = rootless.done("find", "/var/lib/cni/networks", "-name", "10.*")
-    assert left == ""
+    assert rootless.done("find", "/var/lib/cni/networks", "-name", "10.*") == ""
     left = [one for one in rootless.host.run(leaks.of_namespace) if one.startswith("nft element")]
     assert [one for one in left if " pycni_vxlan " not in one] == []  # the overlay's, which stays
 
@@ -241,11 +240,10 @@ def test_a_daemon_of_its_own_serves_it(rootless: Rootless) -> None:
     )
     try:
         config = network("bridge", **OWN["bridge"])
-        warm = {"CNID_SOCKET": "/run/cni/cnid.sock"}
         deadline = time.monotonic() + 20
         while rootless.run(f"{BIN}/cnid", "status").returncode:
             assert time.monotonic() < deadline
-        verbs(rootless, config, **warm)
+        verbs(rootless, config, socket="/run/cni/cnid.sock")
         status = json.loads(rootless.done(f"{BIN}/cnid", "status", "--json"))
         assert sum(row["calls"] for row in status["calls"]) == len(ALL)
         assert status["refused"] == 0

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,8 +157,8 @@ def test_a_mapping_of_localhost_stays_there(
     one.delete(**keys_of(backend))
 
 
-BRIDGE = {"type": "bridge", "bridge": "cni0", "isGateway": True}
-CHAINS = {
+BRIDGE: dict[str, Any] = {"type": "bridge", "bridge": "cni0", "isGateway": True}
+CHAINS: dict[str, dict[str, Any]] = {
     "bridge": BRIDGE,
     "bridge without a gateway": {**BRIDGE, "isGateway": False},
     "ptp": {"type": "ptp"},
