@@ -482,6 +482,15 @@ def test_the_daemon_lets_calls_end(suite: Suite, gate: Gate, container: Namespac
     assert not suite.socket.exists()
 
 
+def test_calls_are_served_while_the_daemon_is_stopped(suite: Suite, daemon: Daemon) -> None:
+    """Workers accept by themselves; what they tell of it is heard later."""
+    assert _serves(suite, daemon)
+    served: list[bool] = []
+    while_stopped(daemon.process.pid, lambda: served.append(_serves(suite, daemon)))
+    assert served == [True]
+    assert len(daemon.calls(2)) == 2
+
+
 def test_stopping_with_messages_unread(suite: Suite) -> None:
     with Daemon(suite, "--workers=1") as daemon:
         connections = [fake.connect(suite) for _ in range(50)]
