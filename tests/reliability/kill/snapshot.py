@@ -112,7 +112,7 @@ def _routes(nl: Netlink, names: dict[int, str]) -> Iterator[str]:
             )
 
 
-def _rules(nl: Netlink, _: dict[int, str]) -> Iterator[str]:
+def _rules(nl: Netlink, _names: dict[int, str]) -> Iterator[str]:
     for family in (socket.AF_INET, socket.AF_INET6):
         for _, body in nl.dump(34, struct.pack("=BBBBBBBBI", family, *(0,) * 7, 0)):
             yield f"rule {body.hex()}"
