@@ -12,13 +12,14 @@ SEED ?= $(shell date +%Y%m%d)
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test test-kill test-races test-power fuzz lint build install uninstall bench bench-overlay plot format lock venv clean
+.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power fuzz lint build install uninstall bench bench-overlay plot format lock venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
 	@echo 'make demo-overlay   three hosts, one overlay, who reaches whom; PEERS=etcd, evpn or multicast'
 	@echo '                for another engine than the static list'
 	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
+	@echo 'make test-heal  whatever can be damaged comes back, with 1, 100 and 1,000 containers'
 	@echo 'make test-kill  every plugin killed, and every call failed, at each system call'
 	@echo 'make test-power   the power fails at every system call, and under a whole machine'
 	@echo 'make test-races   ten thousand calls at once, and each call in the middle of each other'
@@ -63,6 +64,10 @@ test:
 	@packaging/prepare test
 	@$(MAKE) --silent --no-print-directory --output-sync=target -j2 lint dist/bin
 	@$(PY) -m pytest $(ARGS)
+
+test-heal:
+	@packaging/prepare test
+	@$(PY) -m pytest tests/heal tests/reliability/test_heal.py --whole $(ARGS)
 
 test-kill:
 	@packaging/prepare test
