@@ -43,6 +43,7 @@ class Door:
         self._guard = guard
         self._slots = slots
         self._slot = slot
+        self._patient = True
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
         self._events.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
@@ -101,12 +102,28 @@ class Door:
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, accepted)
         message, descriptors = b"", list[int]()
         try:
-            message, descriptors = _hear(connection)
+            message, descriptors = self._hear(connection)
             request = self._guard.admit(message, len(descriptors), connection)
         except (OSError, ProtocolError):
             self._pass_on(connection, message, descriptors)
             return None
         return connection, request, descriptors
+
+    def _hear(self, connection: _socket.socket) -> tuple[bytes, list[int]]:
+        """What a client says, with its descriptors. Raises BlockingIOError where it is silent."""
+        try:
+            heard = protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            # On a busy machine a launcher that has connected may have to wait before it can go on.
+            # Who comes after one that did not is not waited for: of silent ones there may be many.
+            if not self._patient:
+                raise
+            waiting = select.poll()
+            waiting.register(connection, select.POLLIN)
+            self._patient = bool(waiting.poll(_MOMENT_MS))
+            return protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
+        self._patient = True
+        return heard
 
     def _pass_on(self, connection: _socket.socket, message: bytes, descriptors: list[int]) -> None:
         try:
@@ -117,15 +134,3 @@ class Door:
         connection.close()
         for fd in descriptors:
             os.close(fd)
-
-
-def _hear(connection: _socket.socket) -> tuple[bytes, list[int]]:
-    """What a client says, with its descriptors. Raises BlockingIOError where it says nothing."""
-    try:
-        return protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        # On a busy machine a launcher that has connected may have to wait before it can go on.
-        waiting = select.poll()
-        waiting.register(connection, select.POLLIN)
-        waiting.poll(_MOMENT_MS)
-        return protocol.receive(connection, protocol.DESCRIPTORS, _socket.MSG_DONTWAIT)
