@@ -7,7 +7,7 @@ is one verb; those without an `ipam` section are the caller's affair.
 from __future__ import annotations
 
 from cni import execute, wire
-from cni.errors import DELEGATE_FAILED, INVALID_CONFIG, CniError
+from cni.errors import DELEGATE_FAILED, INVALID_CONFIG, LIMITED, NOT_AVAILABLE, CniError
 from cni.jsonvalue import parse_object
 from cni.record import replace
 from cni.stderr import say
@@ -87,7 +87,12 @@ def gc(call: Call, name: str) -> None:
 
 def status(call: Call, name: str) -> None:
     """Raise CniError(NOT_AVAILABLE) or (LIMITED) where the IPAM plugin cannot serve an ADD."""
-    _forward(call, name)
+    try:
+        _forward(call, name)
+    except CniError as error:
+        if error.code in (NOT_AVAILABLE, LIMITED):
+            raise
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error.msg}", error.details) from error
 
 
 def _forward(call: Call, name: str) -> None:

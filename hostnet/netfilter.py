@@ -125,6 +125,13 @@ class Netfilter(Netlink):
             raise
         return True
 
+    def require(self) -> None:
+        """Raise NetlinkError unless the kernel has nftables, and lets us use it."""
+        if not self.available():
+            raise NetlinkError(
+                errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
+            )
+
     # ---- what was read of it
 
     def look_again(self) -> None:

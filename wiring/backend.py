@@ -56,3 +56,21 @@ def open_nftables(chosen: str) -> Netfilter | None:
         raise
     nl.close()
     return None
+
+
+def require_iptables() -> None:
+    """Raise IptablesError unless iptables can be used.
+
+    Its programs must be there. Where the kernel has no nftables they are also tried, since most
+    are those of iptables-nft, which need them.
+    """
+    from hostnet.iptables import Tool
+
+    tool = Tool(4)
+    tool.require()
+    nl = netfilter.find()
+    if nl is not None:
+        with nl:
+            if nl.available():
+                return
+    tool.save("nat")

@@ -6,6 +6,7 @@ from cni import ipam
 from cni.errors import NOT_AVAILABLE, CniError
 from hostnet.netlink import Netlink
 from wiring import firewall, host
+from wiring.single.status import require_kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ def status(call: Call, config: Bridged) -> None:
     """Raise CniError(NOT_AVAILABLE), with the reason, where an ADD would fail."""
     try:
         with Netlink() as nl:
-            host.find_bridge(nl, config.bridge)
+            require_kind(nl, "veth")
+            if host.find_bridge(nl, config.bridge) is None:
+                require_kind(nl, "bridge")
         firewall.require(config)
     except (CniError, OSError) as error:
         raise unavailable(error) from error

@@ -19,6 +19,7 @@ from cni.errors import (
     INTERNAL,
     INVALID_CONFIG,
     INVALID_ENVIRONMENT,
+    NOT_AVAILABLE,
     SYSTEM,
     CniError,
 )
@@ -150,7 +151,8 @@ def test_a_delegate_that_is_missing(caller: Caller) -> None:
     for command, verb in VERBS.items():
         with pytest.raises(CniError, match='failed to find plugin "delegate" in path') as raised:
             verb(caller.call(command), "delegate")
-        assert raised.value.code == INVALID_ENVIRONMENT
+        expected = NOT_AVAILABLE if command == "STATUS" else INVALID_ENVIRONMENT
+        assert raised.value.code == expected
     assert caller.seen() == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, CniError
+from cni.errors import INVALID_CONFIG, LIMITED, CniError
 from cni.names import ifname_problem
 from cni.record import record
 from hostnet import link, route
@@ -43,10 +43,17 @@ def find(scene: Scene, lower: Lower) -> Link:
 def find_on_host(nl: Netlink, lower: Lower, common: Common) -> None:
     """For STATUS: raise CniError(INVALID_CONFIG) unless the host of `nl` has the link.
 
-    What a container has, is seen when there is one.
+    What a container has, is seen when there is one. Raises CniError(LIMITED) where it is down.
     """
-    if not lower.inside:
-        _find(nl, lower, common, "")
+    if lower.inside:
+        return
+    found = _find(nl, lower, common, "")
+    if not found.up:
+        raise CniError(
+            LIMITED,
+            f'key "master": {found.name} is down, and nothing gets through it: ip link set '
+            f"{found.name} up",
+        )
 
 
 def _find(nl: Netlink, lower: Lower, common: Common, netns: str) -> Link:

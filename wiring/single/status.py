@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from cni import ipam
-from cni.errors import NOT_AVAILABLE, SYSTEM, CniError
+from cni.errors import LIMITED, NOT_AVAILABLE, SYSTEM, CniError
 from hostnet.netlink import Netlink
 
 TYPE_CHECKING = False
@@ -29,7 +28,7 @@ def unknown_kind(kind: str) -> CniError:
 
 
 def status(call: Call, ipam_plugin: Callable[[Netlink], str]) -> None:
-    """Raise CniError(NOT_AVAILABLE), with the reason, where an ADD would fail.
+    """Raise CniError(NOT_AVAILABLE), with the reason, where an ADD would fail; or (LIMITED).
 
     ipam_plugin: reads the config and looks at the host, as ADD does before it begins; gives the
     IPAM plugin's name, empty where there is none, which then has its say.
@@ -38,6 +37,10 @@ def status(call: Call, ipam_plugin: Callable[[Netlink], str]) -> None:
         with Netlink() as nl:
             name = ipam_plugin(nl)
     except (CniError, OSError) as error:
+        if isinstance(error, CniError) and error.code == LIMITED:
+            raise
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
     if name:
+        from cni import ipam
+
         ipam.status(call, name)

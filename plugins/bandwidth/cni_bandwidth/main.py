@@ -54,20 +54,14 @@ def status(call: Call) -> None:
     from cni_bandwidth.config import read_config
 
     try:
-        config = read_config(call.config)
-    except CniError as error:
-        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
-    if config.egress is not None:
-        from hostnet.netlink import Netlink
-        from hostnet.sublink import kernel_has
+        if read_config(call.config).egress is not None:
+            from hostnet.netlink import Netlink
+            from wiring.single.status import require_kind
 
-        with Netlink() as nl:
-            if not kernel_has(nl, "ifb"):
-                raise CniError(
-                    NOT_AVAILABLE,
-                    "an ADD would fail: this kernel has no ifb interfaces: modprobe ifb, or limit "
-                    "nothing that the container sends",
-                )
+            with Netlink() as nl:
+                require_kind(nl, "ifb")
+    except (CniError, OSError) as error:
+        raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
 PLUGIN = Plugin(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-
 from cni_firewall import forward
 from cni_firewall.config import FIREWALLD
 from cni_firewall.tables import TABLE
 from hostnet import nft
-from hostnet.netlink import NetlinkError
 from wiring import backend
 
 TYPE_CHECKING = False
@@ -27,15 +24,10 @@ def require(call: Call, config: Config) -> None:
         chosen = backend.NFTABLES
     nl = backend.open_nftables(chosen)
     if nl is None:
-        from hostnet.iptables import Tool
-
-        Tool(4).require()
+        backend.require_iptables()
         return
     with nl:
-        if not nl.available():
-            raise NetlinkError(
-                errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
-            )
+        nl.require()
         # libnftables lays the rules down; where they are there already it is not needed.
         if TABLE.problems(nl):
             nft.load()

@@ -78,4 +78,4 @@ def _refuse_exhausted(config: Config) -> None:
             raise
         raise CniError(NOT_AVAILABLE, error.msg, error.details) from error
     except OSError as error:
-        raise unusable(config.directory, error) from error
+        raise CniError(NOT_AVAILABLE, unusable(config.directory, error).msg) from error

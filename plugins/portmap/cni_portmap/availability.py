@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-
 from cni_portmap.tables import TABLE
 from hostnet import nft
-from hostnet.netlink import NetlinkError
 from wiring import backend
 
 TYPE_CHECKING = False
@@ -18,15 +15,10 @@ def require(config: Config) -> None:
     """Raise OSError or CniError, with the reason, unless ports can be published."""
     nl = backend.open_nftables(config.backend or backend.of_host())
     if nl is None:
-        from hostnet.iptables import Tool
-
-        Tool(4).require()
+        backend.require_iptables()
         return
     with nl:
-        if not nl.available():
-            raise NetlinkError(
-                errno.EOPNOTSUPP, "use nftables", extack="this kernel has none; load nf_tables"
-            )
+        nl.require()
         # libnftables lays the rules down; where they are there already it is not needed.
         if TABLE.problems(nl):
             nft.load()

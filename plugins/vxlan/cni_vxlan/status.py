@@ -11,6 +11,7 @@ from hostnet import link
 from hostnet.netlink import Netlink
 from wiring import firewall
 from wiring import status as availability
+from wiring.single.status import require_kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def _completed(nl: Netlink, call: Call, config: Config) -> Completed:
     there = found.link if found is not None else None
     if there is not None:
         device.can_stay(nl, plan.wanted, there)
+    else:
+        require_kind(nl, "vxlan")
     former.require_unused(nl, overlay, there, plan.wanted.subnets, overlay.pools)
     if there is None and isinstance(overlay.peers, Etcd):
         _require_place(plan, overlay.peers)
