@@ -23,7 +23,8 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 [ -n "$PYCNI_FSCK" ] && e2fsck -f -y /run/disk >/dev/null
 mount -t "$PYCNI_KIND" /run/disk /var/lib/cni || echo "the disk cannot be mounted"
 cd "$tree" || exec halt -f -p
-export PYTHONDONTWRITEBYTECODE=1 PATH HOME=/tmp
+PYTHONPATH=$(echo plugins/* | tr ' ' :)
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH PATH HOME=/tmp
 .venv/bin/python -m tests.reliability.power.machine "$PYCNI_SEED" "$told" 2>&1
 echo "the machine ended with status $?"
 exec halt -f -p

@@ -42,18 +42,18 @@ def read_told(document: dict[str, object]) -> Told:
 
 
 def _stream(directory: Path, tell: bool) -> Stream:
+    own = directory / ("stream" if tell else "use")
+    own.mkdir()
     namespaces: dict[str, Namespace] = {}
 
     def netns_of(container: str) -> Namespace:
         if container in namespaces:
             namespaces.pop(container).close()
-        return namespaces.setdefault(container, Namespace(directory / f"netns-{container}"))
+        return namespaces.setdefault(container, Namespace(own / container))
 
-    runtime = directory / ("stream" if tell else "use")
-    runtime.mkdir()
     plugin = {"type": "bridge", "bridge": "power0", "isGateway": True}
     return Stream(
-        Runtime(runtime), netns_of, Path("/var/lib/cni"), plugin, _tell if tell else lambda _: None
+        Runtime(own), netns_of, Path("/var/lib/cni"), plugin, _tell if tell else lambda _: None
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.host_local.network import remove_indexes
 from tests.kit.calls import Runtime
 from tests.kit.namespace import MNT_DETACH, Namespace, libc, mount
 from tests.kit.tables import Publish
@@ -32,8 +33,10 @@ SEED = 20261124
 CUTS = 12  # of each file system, one after the other on one disk
 CUT_AFTER = (3, 40)  # lines that the machine has told
 BY_NAME = {one.name: one for one in FILE_SYSTEMS}
-MACHINES = [BY_NAME[name] for name in ("ext4", "ext4 without journal", "ext2", "xfs")]
-"""The kernel of User-Mode-Linux has these built in."""
+MACHINES = [BY_NAME[name] for name in ("ext4", "xfs")]
+"""The kernel of User-Mode-Linux (6.1) has these built in. Its ext2 keeps no extended attributes,
+and its ext4 without journal does not write a file's inode when the file is synced, as 6.18 does.
+"""
 
 _rows: list[tuple[object, ...]] = []
 
@@ -130,7 +133,7 @@ def _cut_once(
 @pytest.mark.timeout(110)
 def test_a_cut_of_the_whole_machine(place: Path, tmp_path: Path) -> None:
     """One boot, one cut; the disk is then looked at by this kernel, which is another boot too."""
-    system = BY_NAME["ext4 without journal"]
+    system = BY_NAME["ext4"]
     dice = random.Random(SEED)
     image = place / "image"
     system.make(image)
@@ -143,6 +146,7 @@ def test_a_cut_of_the_whole_machine(place: Path, tmp_path: Path) -> None:
         assert found.problems(stream, told) == []
         assert found.use(stream, told, rebooted=True) == []
     finally:
+        remove_indexes("net")
         disk.unmount()
         netns.close()
 
