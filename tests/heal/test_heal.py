@@ -19,6 +19,7 @@ from tests.kit.host import Host
 from tests.kit.traffic import EchoServer
 
 _NEWSETELEM, _NEWGEN = 0xA0C, 0xA0F
+pytestmark = pytest.mark.timeout(600)  # for all of it
 DAMAGE = (
     "flush ruleset",
     "delete table inet pycni_masquerade",

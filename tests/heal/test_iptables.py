@@ -13,6 +13,7 @@ from tests.heal.daemon import Healing
 from tests.kit.host import Host
 from tests.kit.iptables import VARIANTS, HostTables
 
+pytestmark = pytest.mark.timeout(600)  # for all of it
 DAMAGE = (
     ("-t", "nat", "-F"),
     ("-t", "nat", "-F", "POSTROUTING"),

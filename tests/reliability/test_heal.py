@@ -24,6 +24,7 @@ __all__ = ["runtime", "world"]
 LIMIT = 20.0
 """Seconds; the table has what it takes, this is for a machine that does other things as well."""
 _POLL = 0.002
+pytestmark = pytest.mark.timeout(1500)  # for the thousand
 
 
 @pytest.fixture
