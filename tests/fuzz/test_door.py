@@ -89,7 +89,7 @@ def test_bytes_and_environment(world: World, campaign: Start) -> None:
             raise
         return answer.word
 
-    campaign("door: stdin and environment", 300, 12000).run(one, every=200, look=world.look)
+    campaign("door: stdin and environment", 200, 12000).run(one, every=200, look=world.look)
 
 
 def test_what_a_delegate_answers(world: World, campaign: Start) -> None:
@@ -128,4 +128,4 @@ def test_what_a_delegate_answers(world: World, campaign: Start) -> None:
             raise
         return answer.word
 
-    campaign("answers of an IPAM plugin", 60, 2000).run(one, every=200, look=world.look)
+    campaign("answers of an IPAM plugin", 30, 2000).run(one, every=200, look=world.look)

@@ -163,7 +163,7 @@ def test_cnitool(world: World, campaign: Start, monkeypatch: pytest.MonkeyPatch)
         return f"exit status {status}"
 
     try:
-        campaign("cnitool: arguments and networks", 150, 5000).run(one)
+        campaign("cnitool: arguments and networks", 100, 5000).run(one)
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
@@ -211,7 +211,7 @@ def test_address_directories(world: World, campaign: Start) -> None:
             shutil.rmtree(top)
         return f"ADD {words[3]}, DEL {words[4]}"
 
-    campaign("host-local's directories", 60, 2000).run(one)
+    campaign("host-local's directories", 30, 2000).run(one)
 
 
 def _leave(draw: Draw, path: Path) -> None:

@@ -118,7 +118,7 @@ def _seconds(world: World, plugin: str, command: str, config: dict[str, Any]) ->
 
 
 def test_many_items(world: World, whole: bool) -> None:
-    few = 1000 if whole else 100
+    few = 1000 if whole else 50
     found = templates(world)
     for plugin, fill in CASES:
         for command in ("ADD", "DEL"):

@@ -15,7 +15,7 @@ from tests.fuzz.world import World, previous, templates
 from tests.kit.calls import MODULES, Document
 
 WEIGHT = {"bridge": 4, "host-local": 3, "portmap": 3, "vxlan": 3, "firewall": 2, "ptp": 2}
-SAMPLE, WHOLE = 20, 600
+SAMPLE, WHOLE = 12, 600
 KEEP = frozenset({"type", *hostile.PATHS})
 
 

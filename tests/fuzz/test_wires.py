@@ -302,5 +302,5 @@ def test_a_running_cnid(daemon: Daemon, campaign: Start) -> None:  # noqa: F811
         return {protocol.REFUSED: "refused", b"": "hung up"}.get(said[:1], "told its state")
 
     before = sorted(daemon.pids)
-    campaign("a running cnid", 60, 2000).run(one)
+    campaign("a running cnid", 40, 2000).run(one)
     assert sorted(one["pid"] for one in daemon.status()["workers"]) == before
