@@ -23,11 +23,20 @@ from tests.reliability.kill.world import World
 _ROWS = "PYCNI_KILL_ROWS"
 _HEADINGS = {
     "killed": (
-        *("plugin", "verb", "system calls", "left before DEL", "left after DEL"),
+        *("plugin", "verb", "system calls", "killed at", "left before DEL", "left after DEL"),
         *("netns gone, then DEL", "GC instead of DEL"),
     ),
+    "first": ("plugin", "system calls", "killed at", "left after DEL, ADD and DEL"),
     "failed": ("plugin", "verb", "fault", "tried", "the verb failed", "not as promised"),
-    "warm": ("plugin", "verb", "system calls", "error 11", "left before DEL", "left after DEL"),
+    "warm": (
+        "plugin",
+        "verb",
+        "system calls",
+        "killed at",
+        "error 11",
+        "left before DEL",
+        "left after DEL",
+    ),
 }
 
 
@@ -46,7 +55,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     for name, headings in _HEADINGS.items():
         found = sorted(Path(directory).glob(f"{name}.*"))
         rows = [json.loads(one.read_text()) for one in found]
-        rows.sort(key=lambda row: (row[0], row[1]))
+        rows.sort(key=lambda row: (str(row[0]), str(row[1])))
         text = tables.markdown(headings, rows)
         print(f"\n{name}\n{text}")  # noqa: T201 for the reader of the run
         if rows and session.config.getoption("--tables"):
@@ -64,6 +73,16 @@ def record(request: pytest.FixtureRequest) -> Callable[[str, list[object]], None
             Path(directory, f"{table}.{name}").write_text(json.dumps(row))
 
     return record
+
+
+@pytest.fixture
+def most(request: pytest.FixtureRequest, whole: bool) -> int | None:
+    """How many points of a verb are tried, evenly apart; None for each.
+
+    Of the whole matrix POINTS in the environment says it, for who has no half hour.
+    """
+    sample: int = request.module.SAMPLE
+    return (int(os.environ.get("POINTS", "0")) or None) if whole else sample
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Row(NamedTuple):
     def cells(self) -> list[object]:
         """For the table."""
         counts = [len(self.left[way]) for way in WAYS]
-        return [self.name, self.verb, self.points, self.dirty, *counts]
+        return [self.name, self.verb, self.points, self.tried, self.dirty, *counts]
 
 
 def sample(points: int, most: int | None) -> list[int]:
@@ -89,7 +89,39 @@ def killed(world: World, verb: str, most: int | None = None, strike: Strike = KI
     return Row(world.chain.name, verb, len(names), len(chosen), dirty, left)
 
 
-def orphaned(world: World, verb: str, most: int) -> list[str]:
+def first(world: World, most: int | None) -> tuple[int, int, list[str]]:
+    """Kills the first ADD of a host, which makes what attachments share; DEL, and one more ADD.
+
+    How many points there are, how many were tried, what was then not as after any other DEL.
+    """
+    world.strip()
+    world.prepare()
+    outcome = world.strike("ADD")
+    world.added(outcome.stdout)
+    world.delete()
+    found = world.left()
+    assert not found, "\n".join(found)
+    left: list[str] = []
+    chosen = sample(len(outcome.points), most)
+    for at in chosen:
+        world.strip()
+        world.prepare()
+        world.strike("ADD", at, KILL_TREE)
+        try:
+            world.delete()
+            world.add()
+            world.check()
+            world.delete()
+            found = world.left()
+        except (PluginError, AssertionError) as error:
+            found = [f"it failed: {error}"]
+        if found:
+            left.append(f"first ADD killed at {at} ({outcome.calls[at - 1]}): {found}")
+            reset(world)
+    return len(outcome.points), len(chosen), left
+
+
+def orphaned(world: World, verb: str, most: int | None) -> list[str]:
     """What is left where the plugin is killed while a child of it stands at one of its calls.
 
     DEL starts before the child goes on. It may wait for the child, so it has a process of its own.

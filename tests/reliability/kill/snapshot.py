@@ -44,9 +44,11 @@ def of_namespace() -> Lines:
     """Of the calling thread's namespace."""
     with Netlink() as nl:
         names = {0: "-"}
-        found = set(_links(nl, names))
-        for ask in (_addresses, _routes, _rules, _neighbours, _qdiscs):
+        macs: set[bytes] = set()
+        found = set(_links(nl, names, macs))
+        for ask in (_addresses, _routes, _rules, _qdiscs):
             found.update(ask(nl, names))
+        found.update(_neighbours(nl, names, macs))
     found.update(_rules_of_nft())
     found.update(_sysctls())
     return frozenset(found)
@@ -65,7 +67,7 @@ def of_directories(directories: Iterable[Path]) -> Lines:
     return frozenset(found)
 
 
-def _links(nl: Netlink, names: dict[int, str]) -> Iterator[str]:
+def _links(nl: Netlink, names: dict[int, str], macs: set[bytes]) -> Iterator[str]:
     dumped = [body for _, body in nl.dump(18, struct.pack("=BxHiII", 0, 0, 0, 0, 0))]
     for body in dumped:
         names[struct.unpack_from("=i", body, 4)[0]] = to_str(parse(body, 16)[3])
@@ -76,7 +78,8 @@ def _links(nl: Netlink, names: dict[int, str]) -> Iterator[str]:
         master = names.get(struct.unpack("=I", attrs.get(10, b"\0" * 4))[0])
         kept = {number: attrs.get(number, b"").hex() for number in (1, 4, 13, 20, 27, 30, 52)}
         if kind.startswith(b"bridge"):
-            del kept[1]  # its MAC, unless somebody chose it, is that of one of its ports
+            del kept[1]  # its MAC, unless somebody chose it, is random
+            macs.add(attrs.get(1, b""))
         yield (
             f"link {names[index]} {to_str(kind)} flags {flags & _ADMINISTRATIVE:x}"
             f" master {master} {kept}"
@@ -118,14 +121,14 @@ def _rules(nl: Netlink, _names: dict[int, str]) -> Iterator[str]:
             yield f"rule {body.hex()}"
 
 
-def _neighbours(nl: Netlink, names: dict[int, str]) -> Iterator[str]:
+def _neighbours(nl: Netlink, names: dict[int, str], macs: set[bytes]) -> Iterator[str]:
     for family in (socket.AF_INET, socket.AF_INET6, _AF_BRIDGE):
         for _, body in nl.dump(30, struct.pack("=BBHiHBB", family, 0, 0, 0, 0, 0, 0)):
             index, state, flags = struct.unpack_from("=iHB", body, 4)
             attrs = parse(body, 12)
             of = attrs.get(1, b"") if family != _AF_BRIDGE else attrs.get(2, b"")
             multicast = of[:1] in (b"\xff", b"\x33", b"\x01") or of[:1] >= b"\xe0"
-            if state & _PERMANENT and not multicast and index != 1:
+            if state & _PERMANENT and not multicast and of not in macs and index != 1:
                 yield (
                     f"neighbour {of.hex()} {attrs.get(2, b'').hex()} flags {flags}"
                     f" dev {names.get(index)}"

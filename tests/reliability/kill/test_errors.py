@@ -32,11 +32,12 @@ def test_all_or_nothing(
     *,
     world: Callable[[str], World],
     whole: bool,
+    most: int | None,
     record: Callable[[str, list[object]], None],
 ) -> None:
     if not whole and not (name in SAMPLED and (verb, strike) != ("DEL", "EMFILE")):
         pytest.skip("of the sample are others")
-    row = errors.struck(world(name), verb, STRIKES[strike], None if whole else SAMPLE)
+    row = errors.struck(world(name), verb, STRIKES[strike], most)
     record("failed", [name, verb, strike, row.tried, row.failed, len(row.wrong)])
     assert not row.wrong, "\n".join(row.wrong)
 
@@ -48,10 +49,10 @@ def test_a_killed_child_is_an_error_like_others(
     name: str,
     verb: str,
     world: Callable[[str], World],
-    whole: bool,
+    most: int | None,
     record: Callable[[str, list[object]], None],
 ) -> None:
-    row = errors.without_children(world(name), verb, None if whole else SAMPLE)
+    row = errors.without_children(world(name), verb, most)
     record("failed", [name, verb, "child killed", row.tried, row.failed, len(row.wrong)])
     assert row.tried
     assert not row.wrong, "\n".join(row.wrong)

@@ -11,6 +11,10 @@ from tests.reliability.kill.chains import NAMES
 from tests.reliability.kill.world import World
 
 SAMPLE = 1
+SHARING = (
+    *("bridge, nftables", "bridge, iptables", "bridge, l2", "ptp", "vxlan, l3", "vxlan, l2"),
+    *("portmap, nftables", "portmap, iptables", "firewall, nftables", "firewall, iptables"),
+)
 BY_CHILDREN = (
     "bridge, iptables",
     "portmap, iptables",
@@ -26,10 +30,10 @@ def test_killed_anywhere_and_cleaned(
     name: str,
     verb: str,
     world: Callable[[str], World],
-    whole: bool,
+    most: int | None,
     record: Callable[[str, list[object]], None],
 ) -> None:
-    row = matrix.killed(world(name), verb, None if whole else SAMPLE)
+    row = matrix.killed(world(name), verb, most)
     record("killed", row.cells())
     found = matrix.failures([row])
     assert not found, "\n".join(found)
@@ -38,8 +42,22 @@ def test_killed_anywhere_and_cleaned(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", BY_CHILDREN)
 def test_a_child_goes_on_when_the_plugin_is_killed(
-    name: str, world: Callable[[str], World], whole: bool
+    name: str, world: Callable[[str], World], most: int | None
 ) -> None:
     """DEL waits for it or comes after it, and what the child still writes is not left."""
-    found = matrix.orphaned(world(name), "ADD", 20 if whole else SAMPLE)
+    found = matrix.orphaned(world(name), "ADD", most)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", SHARING)
+def test_the_first_add_of_a_host_is_killed(
+    name: str,
+    world: Callable[[str], World],
+    most: int | None,
+    record: Callable[[str, list[object]], None],
+) -> None:
+    """What attachments share may be half made then: the next ADD completes it."""
+    points, tried, found = matrix.first(world(name), most)
+    record("first", [name, points, tried, len(found)])
     assert not found, "\n".join(found)

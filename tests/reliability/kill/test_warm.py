@@ -37,6 +37,7 @@ def test_a_killed_worker_is_told_and_cleaned(
     compiled: tuple[Path, Path],
     tmp_path: Path,
     whole: bool,
+    most: int | None,
     record: Callable[[str, list[object]], None],
 ) -> None:
     if not whole and name not in SAMPLED:
@@ -65,7 +66,7 @@ def test_a_killed_worker_is_told_and_cleaned(
         assert warm.cold_runs() == [], "the daemon has not served it"
         on.delete()
         names = warm.calls
-        chosen = matrix.sample(len(names), None if whole else SAMPLE)
+        chosen = matrix.sample(len(names), most)
         for at in chosen:
             matrix.reach(on, verb)
             before = on.state() if verb == "ADD" else on.before
@@ -77,6 +78,6 @@ def test_a_killed_worker_is_told_and_cleaned(
             if found := on.left():
                 left.append(f"{verb} killed at {at} ({names[at - 1]}): {found}")
                 matrix.reset(on)
-    record("warm", [name, verb, len(names), told, dirty, len(left)])
+    record("warm", [name, verb, len(names), len(chosen), told, dirty, len(left)])
     assert not left, "\n".join(left)
     assert told

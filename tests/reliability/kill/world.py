@@ -117,6 +117,12 @@ class World:
                 f"the end of {name}",
             )
 
+    def strip(self) -> None:
+        """Take from the host what attachments share, as if there had been none yet."""
+        for name in ("cni0", "vxlan42", "vxbr42"):
+            subprocess.run(["ip", "link", "delete", name], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+
     def vanish(self) -> str:
         """Remove the container's namespace; gives the path it had."""
         path = str(self.container)
