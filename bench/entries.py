@@ -8,12 +8,15 @@ behind another in a chain get the result of a `bridge`, which is called once.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.attachment import Config, host_local, portmap
 from bench.cases import START, Bar
 from bench.field import REFERENCE, Suite
+from bench.process import Timed
+from hostnet import link
 
 WARM_BAR = Bar(0.5, REFERENCE)
 _AS_IPTABLES = Bar(1.0, REFERENCE)
@@ -38,6 +41,7 @@ _BY_IPTABLES: Config = {"backend": "iptables"}
 _MASQUERADE_BY_IPTABLES: Config = {"ipMasq": True, "ipMasqBackend": "iptables"}
 _WIRE = "wire0"
 _DEVICE = "device0"
+_SPARE = "spare0"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Entry:
     chained: it comes behind a bridge. kind: of a link that the kernel has to have. ifname: of the
     container's interface. furnish: makes on a host, once, what the plugin expects there. renew:
     undoes before each measurement what the last DEL has left. their_check: whether the reference's
-    CHECK can be called.
+    CHECK can be called. kernel: does, without any plugin, the one thing for which an ADD waits for
+    the kernel, whoever asks.
     """
 
     config: Callable[[Suite], Config]
@@ -60,6 +65,7 @@ class Entry:
     furnish: Callable[[Suite], None] | None = None
     renew: Callable[[Suite], None] | None = None
     their_check: bool = True
+    kernel: Callable[[Suite], Timed] | None = None
 
 
 def _of(plugin: str, *parts: Config, **keys: str | int | bool) -> Callable[[Suite], Config]:
@@ -75,6 +81,25 @@ def _wire(suite: Suite) -> None:
 
 def _device(suite: Suite) -> None:
     _pair(suite, _DEVICE)
+
+
+def _move(suite: Suite) -> Timed:
+    """A device that is up into the container, and back again, which is not timed."""
+    with (
+        suite.host.open() as host,
+        suite.container.open() as container,
+        host.netlink() as outside,
+        container.netlink() as inside,
+    ):
+        if link.find(outside, _SPARE) is None:
+            _pair(suite, _SPARE)
+        spare = link.get(outside, _SPARE)
+        link.change(outside, spare.index, up=True)
+        began = time.perf_counter()
+        link.change(outside, spare.index, netns_fd=container.fileno())
+        wall = time.perf_counter() - began
+        link.change(inside, link.get(inside, _SPARE).index, netns_fd=host.fileno())
+    return Timed(wall, 0.0, b"")
 
 
 def _pair(suite: Suite, name: str) -> None:
@@ -126,7 +151,9 @@ _INTERFACES = {
     "macvlan": [Entry(_of("macvlan", _IPAM, master=_WIRE), kind="macvlan", furnish=_wire)],
     "ipvlan": [Entry(_of("ipvlan", _IPAM, master=_WIRE), kind="ipvlan", furnish=_wire)],
     "vlan": [Entry(_of("vlan", _IPAM, master=_WIRE, vlanId=5), kind="vlan", furnish=_wire)],
-    "host-device": [Entry(_of("host-device", _IPAM, device=_DEVICE), furnish=_device)],
+    "host-device": [
+        Entry(_of("host-device", _IPAM, device=_DEVICE), furnish=_device, kernel=_move)
+    ],
     "dummy": [Entry(_of("dummy", _IPAM), kind="dummy")],
     "tap": [Entry(_of("tap", _IPAM), kind="tun")],
     "loopback": [Entry(_of("loopback"), ifname="lo")],

@@ -18,6 +18,8 @@ from tests.kit.namespace import Namespace
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | bool | None"
 
 _UNKNOWN = "Unknown device type"
+KERNEL = "the kernel"
+"""In the place of a verb: what the kernel alone takes of an ADD."""
 
 
 @dataclass
@@ -86,6 +88,8 @@ def _race(name: str, entry: Entry, suites: tuple[Suite, Suite, Suite], rounds: i
         timed: dict[str, Timed] = {}
         if starts and suite is reference:
             timed["VERSION"] = one.version()
+        if entry.kernel and suite is reference:
+            timed[KERNEL] = entry.kernel(suite)
         timed["ADD"] = one.add()
         if entry.their_check or suite is not reference:
             timed["CHECK"] = one.check()
@@ -111,4 +115,4 @@ def _lay(entry: Entry, suite: Suite) -> Json:
 
 def _bars(cold: Bar | None) -> dict[str, dict[str, Bar]]:
     add = {WARM: WARM_BAR} if cold is None else {COLD: cold, WARM: WARM_BAR}
-    return {"VERSION": {}, "ADD": add, "CHECK": {}, "DEL": {}}
+    return {"VERSION": {}, KERNEL: {}, "ADD": add, "CHECK": {}, "DEL": {}}
