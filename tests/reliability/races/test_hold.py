@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cni.errors import INTERNAL, PORT_TAKEN
+from cni.errors import CHECK_FAILED, INTERNAL, PORT_TAKEN
 from libcni import NetworkConfigList
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.host import Host
@@ -45,7 +45,7 @@ _tables: dict[str, dict[str, list[object]]] = {}
 
 def judge(stage: Stage, case: Case, met: Met, *, neighbour: bool) -> None:
     """Look what came of it. Raises AssertionError."""
-    present = set(case.after)
+    present, reported = set(case.after), set[str]()
     for name, who, outcome in (("A", "a", met.a), ("B", "b", met.b)):
         assert outcome.stderr == b"", outcome.stderr.decode()
         document: Any = json.loads(outcome.stdout or b"null")
@@ -55,10 +55,17 @@ def judge(stage: Stage, case: Case, met: Met, *, neighbour: bool) -> None:
             assert name not in case.succeed, f"{name} failed: {document}"
         elif document is not None:
             stage.attached(who, document, PORT if case.one_wins else 0)
+            reported.add(who)
     if case.one_wins:
         present = {_winner(met)}
     for who in sorted(present | ({"n"} if neighbour else set())):
         stage.check(who)
+    for who in reported - present:
+        # Another call took it away, of which no ADD can know; CHECK must.
+        try:
+            stage.check(who)
+        except PluginError as error:
+            assert error.code == CHECK_FAILED, error.document  # noqa: PT017
     ips = [one["address"] for who in present for one in stage.known[who][0]["ips"]]
     assert len(set(ips)) == len(ips), ips
 
