@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from cni.call import Call
 
+_MODULES = {"vlan": "8021q"}
+"""By kind, where the module has another name."""
+
 
 def require_kind(nl: Netlink, kind: str) -> None:
     """Raise CniError(SYSTEM) unless the kernel can make links of this kind."""
@@ -22,8 +25,9 @@ def require_kind(nl: Netlink, kind: str) -> None:
 
 def unknown_kind(kind: str) -> CniError:
     """The error for a kernel without links of this kind."""
+    module = _MODULES.get(kind, kind)
     return CniError(
-        SYSTEM, f"this kernel has no {kind} interfaces: modprobe {kind}, or run one that has them"
+        SYSTEM, f"this kernel has no {kind} interfaces: modprobe {module}, or run one that has them"
     )
 
 
