@@ -14,8 +14,6 @@ import fcntl
 import os
 import time
 
-from hostnet import directory
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -144,6 +142,8 @@ class NamespaceLock(Lock):
             except LockTimeout:
                 if not _is_strangers(fd):
                     raise
+        from hostnet import directory
+
         directory.make(_BESIDE, 0o700)
         beside = Lock(f"{_BESIDE}/{os.fstat(fd).st_ino}", self.seconds)
         beside.acquire()

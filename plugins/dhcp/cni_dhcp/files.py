@@ -11,8 +11,6 @@ import errno
 import os
 from _blake2 import blake2s
 
-from hostnet.directory import make as make_directory
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +78,9 @@ def remove(directory: str, name: str) -> bool:
 
 def write(directory: str, name: str, content: bytes) -> None:
     """Put a file in place, whole and on the disk, or leave what is there. Raises OSError."""
-    make_directory(directory, 0o700)
+    from hostnet.directory import make  # the daemon's alone
+
+    make(directory, 0o700)
     unfinished = os.path.join(directory, name + _UNFINISHED)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(unfinished, flags, 0o600)
