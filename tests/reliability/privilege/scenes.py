@@ -166,7 +166,7 @@ _IPAM = (NOTHING,) * len(VERBS)
 CASES = {
     "bridge": Case(_bridge, (*_BRIDGED, ADMIN)),
     "ptp": Case(_ptp, (*_BRIDGED, ADMIN)),
-    "vxlan": Case(_vxlan, (*_BRIDGED, NOTHING)),
+    "vxlan": Case(_vxlan, (*_BRIDGED, ADMIN)),
     "macvlan": Case(_macvlan, (*_LINK, ADMIN)),
     "host-device": Case(_host_device, (*_LINK, NOTHING)),
     "tap": Case(_tap, (*_LINK, NOTHING)),
@@ -174,10 +174,8 @@ CASES = {
     "host-local": Case(_host_local, _IPAM),
     "static": Case(_static, _IPAM),
     "portmap": Case(_portmap, _FILTER),
-    "portmap by iptables-nft": Case(_portmap_iptables, (*_FILTER[1:], NOTHING), "nft"),
-    "portmap by iptables-legacy": Case(
-        _portmap_iptables, (ADMIN | RAW, ADMIN | RAW, ADMIN | RAW, ADMIN | RAW, NOTHING), "legacy"
-    ),
+    "portmap by iptables-nft": Case(_portmap_iptables, _FILTER, "nft"),
+    "portmap by iptables-legacy": Case(_portmap_iptables, (*(ADMIN | RAW,) * 4, ADMIN), "legacy"),
     "firewall": Case(_firewall, _FILTER),
     # What DEL may not give back it tells on stderr.
     "tuning": Case(_tuning, (ADMIN | ENTER, ENTER, ENTER, NOTHING, NOTHING)),
