@@ -40,7 +40,7 @@ def sample(points: int, most: int | None) -> list[int]:
     """`most` numbers of 1 to `points`, evenly apart; all of them for None."""
     if most is None or most >= points:
         return list(range(1, points + 1))
-    return sorted({1 + (points - 1) * n // max(1, most - 1) for n in range(most)})
+    return [1 + points * (2 * n + 1) // (2 * most) for n in range(most)]
 
 
 def points_of(world: World, verb: str) -> Outcome:

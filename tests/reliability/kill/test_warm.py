@@ -41,7 +41,7 @@ def test_a_killed_worker_is_told_and_cleaned(
     record: Callable[[str, list[object]], None],
 ) -> None:
     if not whole and name not in SAMPLED:
-        pytest.skip("of the sample are others")
+        pytest.skip("the sample has others")
     on = world(name)
     left: list[str] = []
     told = dirty = 0
