@@ -324,7 +324,7 @@ def test_one_that_cannot_be_removed_does_not_keep_the_others(
     owners = {"b": 4, "c": 5}
     attachments = [stage.attachment(*one) for one in owners.items()]
     parts = 0
-    for at in range(1, 500, 1 if whole else 6):
+    for at in range(1, 500, 1 if whole else 20):
         for one in attachments:
             stage.forgetful.add(stage.network(), one)
         crowded = stage.snapshot()

@@ -31,7 +31,6 @@ ROUTES_REPLACED = [
     inside(
         "ip -6 route replace default via 2001:db8::77 onlink dev eth0 metric 1024",
         "route to ::/0 via 2001:db8::1, found one via 2001:db8::77",
-        missed=True,
     ),
     inside(
         "ip route replace 10.5.0.0/16 via 10.1.0.77 mtu 1300 onlink dev eth0",
@@ -92,7 +91,6 @@ BRIDGE = [
     host(
         "ip address delete 2001:db8::1/64 dev cni0",
         "interface cni0 lacks the gateway address 2001:db8::1/64",
-        missed=True,
     ),
     host("ip link set cni0 down", "bridge cni0 is down", missed=True),
     host(
@@ -115,7 +113,6 @@ BRIDGE = [
         "sysctl -qw net.ipv6.conf.all.forwarding=0",
         "sysctl net.ipv6.conf.all.forwarding is not 1",
         "sysctl -qw net.ipv6.conf.all.forwarding=1",
-        missed=True,
     ),
 ]
 
@@ -210,15 +207,13 @@ PUBLISHED = [
     nft(
         f"flush chain {_P} prerouting",
         f"chain prerouting of the nftables table {_P}",
-        missed=True,
     ),
-    nft(f"flush chain {_P} output", f"chain output of the nftables table {_P}", missed=True),
+    nft(f"flush chain {_P} output", f"chain output of the nftables table {_P}"),
     nft(f"flush chain {_P} postrouting", f"chain postrouting of the nftables table {_P}"),
     nft(f"flush chain {_P} guard", f"chain guard of the nftables table {_P}"),
     nft(
         f"flush chain {_P} prerouting\ndelete chain {_P} prerouting",
         f"chain prerouting of the nftables table {_P} is missing",
-        missed=True,
     ),
     nft(
         f"insert rule {_P} prerouting tcp dport 8080 accept",

@@ -68,7 +68,6 @@ PUBLISHED = [
     host(
         f"{_N} -F CNI-HOSTPORT-MASQ",
         "chain CNI-HOSTPORT-MASQ of the iptables table nat lacks",
-        missed=True,
     ),
     host(
         f"{_N} -F CNI-HOSTPORT-SETMARK",

@@ -10,6 +10,7 @@ In commands `$port` stands for the container's host end, and for what else a sta
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ MAC = "02:00:00:00:00:42"
 
 AGAIN = "DEL and ADD"
 """A line of a mend, and all of it where nothing else is said."""
+_BEFORE = re.compile(r'^plugin type="[^"]*" name="net" failed \(check\): ')
 RULESET = "nft -f $ruleset"
 """A mend: the nftables as they were after ADD, which takes less time than a DEL and an ADD."""
 
@@ -64,14 +66,17 @@ def inside(commands: str, words: str, mend: str = "", *, missed: bool = False) -
 _MISSED_INSIDE = ("10.9.9.9/32", "default via 10.1.0.77")
 
 
-def contained(*impossible: str) -> list[Mutation]:
-    """The deviations of every container's interface, but those that this kind does not take."""
+def contained(*impossible: str, measured: bool = False) -> list[Mutation]:
+    """The deviations of every container's interface, but those that this kind does not take.
+
+    measured: whether the reference's plugin was tried with them.
+    """
     found = []
     for commands, words in MUTATIONS.items():
         if any(one in commands for one in impossible):
             continue
         first = "ip link set eth0 down\n" if " name " in commands else ""
-        missed = any(one in commands for one in _MISSED_INSIDE)
+        missed = measured and any(one in commands for one in _MISSED_INSIDE)
         found.append(inside(first + commands, words, missed=missed))
     return found
 
@@ -143,8 +148,10 @@ class Stage:
         return Template(text).substitute(self.names)
 
     def shown(self, text: str) -> str:
-        """With the paths of this run taken out."""
-        return text.replace(self.names["netns"], "NETNS").replace(self.names["state"], "DIR")
+        """Without the paths of this run, and what libcni says before a plugin's own words."""
+        text = text.replace(self.names["netns"], "NETNS").replace(self.names["state"], "DIR")
+        text = text.replace(str(self.host.state.parent), "DIR")
+        return _BEFORE.sub("", text).replace(' on network "net":', ":")
 
 
 def run(stage: Stage, mutations: Sequence[Mutation]) -> list[tables.Row]:

@@ -70,7 +70,7 @@ def test_nftables(host: Host, runtime: Runtime, publish: Publish) -> None:
     rows = matrix.run(
         stage,
         [
-            *contained(),
+            *contained(measured=True),
             *bridged.ROUTES_REPLACED,
             *bridged.PORT,
             *bridged.BRIDGE,
