@@ -1,5 +1,8 @@
 """The process that heals: it waits until somebody damages the packet filter, and then looks.
 
+Each look is a child's, which ends with it: what a look at a thousand containers needs of memory,
+nobody needs in between.
+
 What it heals, `libcni.heal` says. When it looks:
 
 - soon after the kernel has told that somebody else changed tables of ours (`hostnet.nfwatch`),
@@ -12,6 +15,7 @@ from an account, which fills up slowly. It holds no state, and may be killed at 
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import time
@@ -24,9 +28,20 @@ from hostnet.nfwatch import Watch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypedDict
 
     from cni_firewall.bus import Bus
-    from libcni.heal import Healer, Report
+    from libcni.heal import Healer
+
+    class Found(TypedDict):
+        """What a look has found. healed: how many attachments; acts: what was done."""
+
+        running: int
+        healed: int
+        acts: list[str]
+        problems: list[str]
+        seconds: float
+
 
 LOOK_SECONDS = 60.0
 """How often it looks by itself."""
@@ -38,16 +53,20 @@ _MOST_CREDIT_SECONDS = 5.0
 """And so long at once."""
 _AGAIN_SECONDS = 2.0
 """After a look with problems, and twice as long after each further one."""
+_TOLD = 10
 _NAME = "cnid-heal"
 OWN = ("cnid", _NAME, "cnitool", "pycni")
 """The names of our processes, cold plugins' included."""
 
 
 class HealProcess:
-    """Heals until `stop` is readable. tell: is given each look's report."""
+    """Heals until `stop` is readable. make: what looks, made for each look. tell: is given what
+    each has found."""
 
-    def __init__(self, healer: Healer, stop: int, tell: Callable[[Report], None]) -> None:
-        self._healer = healer
+    def __init__(
+        self, make: Callable[[], Healer], stop: int, tell: Callable[[Found], None]
+    ) -> None:
+        self._make = make
         self._stop = stop
         self._tell = tell
         self._watch = self._watch_rules()
@@ -57,7 +76,7 @@ class HealProcess:
         self._counted = time.monotonic()
         self._why = "started"
         self._again = _AGAIN_SECONDS
-        self._problems: tuple[str, ...] = ()
+        self._problems: list[str] = []
 
     @staticmethod
     def _watch_rules() -> Watch | None:
@@ -109,27 +128,27 @@ class HealProcess:
 
     def _look(self) -> None:
         start = time.monotonic()
-        found = self._healer.look()
+        found = _look_in_child(self._make)
         now = time.monotonic()
         self._credit -= now - start
         self._due = now + LOOK_SECONDS
-        if found.problems:
+        if found["problems"]:
             self._due = now + self._again
             self._again = min(2 * self._again, LOOK_SECONDS)
         else:
             self._again = _AGAIN_SECONDS
-        if found.healed:
+        if found["healed"]:
             log(
                 "healed",
                 why=self._why,
-                attachments=len(found.healed),
-                running=found.running,
-                seconds=found.seconds,
-                acts=[*sorted({act for one in found.healed for act in one.acts})],
+                attachments=found["healed"],
+                running=found["running"],
+                seconds=found["seconds"],
+                acts=[*found["acts"]],
             )
-        if found.problems != self._problems:
-            self._problems = found.problems
-            for problem in found.problems[:10]:
+        if found["problems"] != self._problems:
+            self._problems = found["problems"]
+            for problem in self._problems[:_TOLD]:
                 log("not healed", error=problem)
         self._why = "looked"
         self._tell(found)
@@ -155,3 +174,38 @@ class HealProcess:
             poll.unregister(bus.fileno())
             bus.close()
             self._bus = None
+
+
+def _look_in_child(make: Callable[[], Healer]) -> Found:
+    """Look, in a process of its own."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.close(ours)
+            with open(theirs, "wb") as answer:
+                answer.write(json.dumps(_look(make)).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(theirs)
+    with open(ours, "rb") as told:
+        text = told.read()
+    os.waitpid(pid, 0)
+    if not text:
+        problem = f"process {pid}, which looked, ended without an answer"
+        return {"running": 0, "healed": 0, "acts": [], "problems": [problem], "seconds": 0.0}
+    found: Found = json.loads(text)
+    return found
+
+
+def _look(make: Callable[[], Healer]) -> Found:
+    report = make().look()
+    return {
+        "running": report.running,
+        "healed": len(report.healed),
+        "acts": sorted({act for one in report.healed for act in one.acts}),
+        "problems": [*report.problems],
+        "seconds": report.seconds,
+    }

@@ -23,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnid.heal import Found
     from cnid.tally import HealState
-    from libcni.heal import Healer, Report
+    from libcni.heal import Healer
 
 _FIRST_REST_SECONDS = 1.0
 _MOST_REST_SECONDS = 30.0
@@ -33,7 +34,7 @@ _LONGEST = 4096
 
 
 class HealSupervisor:
-    """make: what heals, made in the new process; None for no healing. keep: the descriptors that
+    """make: what heals, made where it is needed; None for no healing. keep: the descriptors that
     it needs of the daemon's; it closes all others."""
 
     def __init__(
@@ -151,7 +152,7 @@ def _be_healer(
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         control.setblocking(False)
-        HealProcess(make(), control.fileno(), lambda found: _tell(control, found)).run()
+        HealProcess(make, control.fileno(), lambda found: _tell(control, found)).run()
         status = 0
     except BaseException:  # noqa: BLE001 - it must not come back into the daemon's code
         import traceback
@@ -161,12 +162,12 @@ def _be_healer(
         os._exit(status)
 
 
-def _tell(control: socket.socket, found: Report) -> None:
+def _tell(control: socket.socket, found: Found) -> None:
     document = {
-        "healed": len(found.healed),
-        "running": found.running,
-        "problems": len(found.problems),
-        "seconds": found.seconds,
+        "healed": found["healed"],
+        "running": found["running"],
+        "problems": len(found["problems"]),
+        "seconds": found["seconds"],
     }
     try:
         control.send(json.dumps(document).encode())
