@@ -179,6 +179,10 @@ class World:
         assert entry.result is not None
         return write_result(entry.result, "1.1.0")
 
+    def count_from(self, number: int) -> None:
+        """The next container has the number after this one."""
+        self._count = number
+
     def healer(self) -> Healer:
         path = [str(self.runtime.path)]
         return Healer(self.runtime.bundle, path, [self.cache.directory], self.environ)
