@@ -40,17 +40,18 @@ def find(scene: Scene, lower: Lower) -> Link:
     return _find(nl, lower, scene.common, scene.call.netns if lower.inside else "")
 
 
-def find_on_host(nl: Netlink, lower: Lower, common: Common) -> None:
+def find_on_host(nl: Netlink, lower: Lower, common: Common, down: int = LIMITED) -> None:
     """For STATUS: raise CniError(INVALID_CONFIG) unless the host of `nl` has the link.
 
-    What a container has, is seen when there is one. Raises CniError(LIMITED) where it is down.
+    What a container has, is seen when there is one. down: the code of the CniError where the link
+    is down.
     """
     if lower.inside:
         return
     found = _find(nl, lower, common, "")
     if not found.up:
         raise CniError(
-            LIMITED,
+            down,
             f'key "master": {found.name} is down, and nothing gets through it: ip link set '
             f"{found.name} up",
         )

@@ -50,6 +50,7 @@ def gc(call: Call) -> None:
 
 def status(call: Call) -> None:
     """Tell whether an ADD could succeed."""
+    from cni.errors import TRY_AGAIN_LATER
     from wiring.single import status as availability
 
     def look(nl: Netlink) -> str:
@@ -58,7 +59,7 @@ def status(call: Call) -> None:
 
         config = read(call)
         availability.require_kind(nl, "vlan")
-        lower.find_on_host(nl, config.lower, config.common)
+        lower.find_on_host(nl, config.lower, config.common, down=TRY_AGAIN_LATER)
         return config.common.ipam
 
     availability.status(call, look)
