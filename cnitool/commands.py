@@ -233,6 +233,12 @@ def _trace(settings: Settings, options: Options) -> int:
     )
 
 
+def _doctor(settings: Settings, options: Options) -> int:
+    from cnitool.doctor import checkup
+
+    return checkup.run(settings, as_json=options.json)
+
+
 def _overlay(settings: Settings, options: Options) -> int:
     from cnitool import overlay
 
@@ -278,6 +284,7 @@ COMMANDS = (
     ),
     Command("ipam", "show how full the ranges are, and what the dead hold", _list_arguments, _ipam),
     Command("ports", "show the published ports, and whose they are", _only_json, _ports),
+    Command("doctor", "look for what is wrong with this host", _only_json, _doctor),
     Command("graph", "draw bridges, overlays, containers and ports", _graph_arguments, _graph),
     Command("trace", "send a packet from a container, and show its way", _trace_arguments, _trace),
     Command("list", "show networks, and what is attached to them", _list_arguments, _list),

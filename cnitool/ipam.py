@@ -49,21 +49,22 @@ def run(settings: Settings, network: str, *, as_json: bool) -> int:
     """Show the use of all networks' ranges, or of one's."""
     seen = world.read(settings)
     problems = list(seen.problems)
-    uses = list(_uses(seen, network, problems))
-    strays = list(_strays(seen, network, uses))
+    found = list(uses(seen, network, problems))
+    strays = list(_strays(seen, network, found))
     if as_json:
         document: JsonValue = {
-            "ranges": [_document(one) for one in uses],
+            "ranges": [_document(one) for one in found],
             "outside": [_holder(one) for one in strays],
         }
         show.document(document)
     else:
-        _show(uses, strays)
+        _show(found, strays)
     show.problems(problems)
     return 0
 
 
-def _uses(seen: World, network: str, problems: list[CniError]) -> Iterator[Use]:
+def uses(seen: World, network: str, problems: list[CniError]) -> Iterator[Use]:
+    """How each range set is used, of all networks or one; unreadable ones go to `problems`."""
     alive = {one.owner: one for one in seen.attachments}
     for conf in seen.networks:
         if network in ("", conf.name):

@@ -54,6 +54,11 @@ def ago(seconds: float) -> str:
     return "just now"
 
 
+def in_colours() -> bool:
+    """Whether a person looks who has not refused colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
 def pairs(rows: Iterable[tuple[str, str]], marked: str) -> None:
     """A word and what there is to it, line by line; an empty word goes on with the last one.
 
@@ -62,7 +67,7 @@ def pairs(rows: Iterable[tuple[str, str]], marked: str) -> None:
     """
     found = list(rows)
     width = max((len(word) for word, _ in found), default=0)
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colours = in_colours()
     for word, text in found:
         begin, end = (_BOLD, _PLAIN) if colours else ("", "")
         mark = _YELLOW if word == marked and colours else ""

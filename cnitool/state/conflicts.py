@@ -56,12 +56,12 @@ def _links(one: Attachment, links: Links) -> Iterator[str]:
 
 
 def _reservations(one: Attachment) -> Iterator[str]:
-    """Only for who has any: other IPAM plugins keep no files of this kind."""
+    """Only for who has any, or should: other IPAM plugins keep no files of this kind."""
     assert one.cached is not None
     assert one.cached.result is not None
     told = {each.address.ip for each in one.cached.result.ips}
     reserved = {each.address for each in one.reservations}
-    if reserved:
+    if reserved or b'"host-local"' in one.cached.config:
         for address in sorted(reserved - told, key=int):
             yield f"address {address} is reserved for it, but ADD did not answer it"
         for address in sorted(told - reserved, key=int):

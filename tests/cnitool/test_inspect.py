@@ -123,6 +123,10 @@ CONFLICTS: dict[str, tuple[Callable[[Network, Host, str], object], str]] = {
         ),
         "address 10.1.0.2 is not reserved for it: another container may get it",
     ),
+    "no reservation is left": (
+        lambda network, _host, _end: (network.data_dir / "net" / "10.1.0.2").unlink(),
+        "address 10.1.0.2 is not reserved for it: another container may get it",
+    ),
     "the cache has forgotten it": (
         lambda network, _host, _end: next(Path(network.cache.results).iterdir()).unlink(),
         "the cache does not know it, but it holds address 10.1.0.2",
