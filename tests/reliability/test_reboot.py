@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from cni.errors import DUPLICATE, NO_ADDRESS
 from cni_host_local import boot
 from tests.host_local.network import V4, Network, reference, remove_indexes
-from tests.kit.calls import PluginError
+from tests.kit.calls import Document, PluginError, Runtime
+from tests.kit.host import Host
 from tests.kit.namespace import MNT_DETACH, MS_BIND, Namespace, libc, mount
 from tests.reliability.reboot import reboot
 
@@ -299,3 +301,95 @@ def test_what_is_no_mark_releases_nothing(network: Network, mark: bytes) -> None
     remove_indexes("net")
     network.add("c2")
     assert sorted(network.held.values()) == ["c1\r\neth0", "c2\r\neth0"]
+
+
+# ---- all else that plugins keep ----------------------------------------------------------------
+
+
+class Chain:
+    """A network of the plugins that keep something, and one container on it."""
+
+    def __init__(self, host: Host, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.data = host.state / "networks"
+        self.run = host.state / "run"
+        ipam = {"type": "host-local", "dataDir": str(self.data), "ranges": [[SMALL]]}
+        common = {"cniVersion": "1.1.0", "name": "net"}
+        self.plugins: list[Document] = [
+            {**common, "type": "bridge", "bridge": "cni0", "ipMasq": True, "isGateway": True}
+            | {"ipam": ipam},
+            {**common, "type": "portmap"},
+            {**common, "type": "firewall"},
+            {**common, "type": "tuning", "mtu": 1400, "dataDir": str(self.run)},
+            {**common, "type": "bandwidth", "egressRate": 8_000_000, "egressBurst": 800_000},
+        ]
+
+    def add(self, netns: Namespace, container: str = "c1") -> Document:
+        result: Document = {}
+        for plugin in self.plugins:
+            config = {**plugin, "prevResult": result} if result else plugin
+            if plugin["type"] == "portmap":
+                port = {"hostPort": 8080 + int(container[1:]), "containerPort": 80}
+                config["runtimeConfig"] = {"portMappings": [{**port, "protocol": "tcp"}]}
+            result = self.runtime.add(config, container=container, netns=netns)
+        return result
+
+    def delete(self, container: str = "c1") -> None:
+        for plugin in reversed(self.plugins):
+            self.runtime.delete(plugin, container=container)
+
+    def gc(self) -> None:
+        for plugin in self.plugins:
+            self.runtime.gc(plugin, [])
+
+    def status(self) -> None:
+        for plugin in self.plugins:
+            self.runtime.status(plugin)
+
+
+@pytest.fixture
+def chain(host: Host, tmp_path: Path) -> Iterator[Chain]:
+    """Attached on a host that is rebooted then: its namespaces and /run are gone, files are not."""
+    made = Chain(host, Runtime(tmp_path))
+    for container in ("c1", "c2"):
+        made.add(host.container(), container)
+    host.share("*")  # the namespace goes, with all that is in it
+    reboot(made.data / "net")
+    shutil.rmtree(made.run)
+    yield made
+    remove_indexes("net")
+
+
+def test_the_same_container_comes_up_with_everything(host: Host, chain: Chain) -> None:
+    now, netns = host.container("now"), host.container("new")
+    now.run(chain.status)
+    result = now.run(chain.add, netns)
+    assert [path.name for path in sorted((chain.data / "net").glob("1*"))] == ["10.1.2.4"]
+    assert result["ips"][0]["address"].startswith("10.1.2.4/")
+    rules = now.command("nft", "list", "ruleset").stdout
+    assert "net/c1/eth0" in rules
+    assert "net/c2/eth0" not in rules
+
+
+@pytest.mark.parametrize("verb", ["delete", "gc"])
+def test_what_died_is_cleaned_up(host: Host, chain: Chain, verb: str) -> None:
+    """By the runtime's DEL of each, or by one GC; also where nothing is there to be removed."""
+    now = host.container("now")
+    if verb == "gc":
+        now.run(chain.gc)
+    else:
+        for container in ("c1", "c2"):
+            now.run(chain.delete, container)
+    assert list((chain.data / "net").glob("1*")) == []
+    assert not chain.run.exists() or list(chain.run.iterdir()) == []
+    assert now.command("nft", "list", "ruleset").stdout == ""
+
+
+def test_gc_after_a_reboot_leaves_what_is_listed(host: Host, chain: Chain) -> None:
+    now, netns = host.container("now"), host.container("new")
+    now.run(chain.add, netns, "c3")
+    before = now.command("nft", "list", "ruleset").stdout
+    for plugin in chain.plugins:
+        now.run(chain.runtime.gc, plugin, [("c3", "eth0")])
+    assert now.command("nft", "list", "ruleset").stdout == before
+    assert [path.read_text() for path in (chain.data / "net").glob("1*")] == ["c3\neth0"]
