@@ -293,7 +293,6 @@ def test_a_check_that_fails_is_a_finding(network: Network, monkeypatch: pytest.M
 
     def refuse(_host: Host) -> Iterator[Finding]:
         raise PermissionError(1, "Operation not permitted")
-        yield  # a generator
 
     monkeypatch.setattr(checkup, "CHECKS", (("kernel", refuse), ("ipam", networks.ranges)))
     first, second = checkup.examine(examined(network))
