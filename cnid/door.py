@@ -13,7 +13,7 @@ import socket
 
 from cnid import protocol, report
 from cnid.protocol import ProtocolError
-from cnid.slots import AWAY, BUSY, IDLE
+from cnid.slots import BUSY, IDLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Door:
 
         First of all the worker is free, so that the daemon finds it so.
         """
-        self._slots[self._slot] = AWAY if last else IDLE
+        self._slots[self._slot] = BUSY if last else IDLE
         return self._say(report.dumps(done))
 
     def _say(self, message: bytes) -> bool:

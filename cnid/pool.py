@@ -10,7 +10,7 @@ import socket
 import time
 
 from cnid.door import Door
-from cnid.slots import BUSY, IDLE, Slots
+from cnid.slots import BUSY, Slots
 from cnid.worker import Worker
 
 TYPE_CHECKING = False
@@ -102,12 +102,11 @@ class Pool:
             yield member
 
     def idle(self) -> Member | None:
-        """A worker without a call; the one that served most, whose memory is warm, comes first."""
-        free = [
-            member
-            for member in self.members
-            if not member.handed and self.slots[member.slot] == IDLE
-        ]
+        """A worker without a call; the one that served most, whose memory is warm, comes first.
+
+        It may be starting still: then the call waits there.
+        """
+        free = [member for member in self.members if not member.busy]
         return max(free, key=lambda member: member.calls) if free else None
 
     def remove(self, member: Member) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 
 IDLE, BUSY, AWAY = range(3)
-"""A worker that waits for a call; serves one; starts, ends or is not there at all."""
+"""A worker waits for a call; serves one, or has served its last; starts, or is not there at all."""
 
 
 class Slots:
