@@ -247,6 +247,7 @@ def services(
         host.command("ip", "link", "delete", "wire0")  # and with it the overlay's device
     elif "below0" in config(request.node.callspec.params["plugin"], tmp_path).values():
         host.command("ip", "link", "add", "below0", "type", "veth", "peer", "name", "below1")
+        host.command("ip", "link", "set", "below0", "up")
         yield
         host.command("ip", "link", "delete", "below0")
     elif request.node.callspec.params["plugin"] in CHAINED:

@@ -75,8 +75,8 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        command = ["mount", "-t", self.system.kind, "-o", "loop", self.image, self.where]
-        subprocess.run(command, check=True)
+        kind = self.system.kind
+        subprocess.run(["mount", "-t", kind, "-o", "loop", self.image, self.where], check=True)
 
     def unmount(self) -> None:
         subprocess.run(["umount", self.where], check=True)
