@@ -49,8 +49,8 @@ _QUIET_SECONDS = 0.02
 """How long it lets announcements gather: they come in crowds when containers do."""
 _SHARE = 0.2
 """Of its time it may look, over long."""
-_MOST_CREDIT_SECONDS = 5.0
-"""And so long at once."""
+_MOST_CREDIT_SECONDS = 20.0
+"""And so long at once; both of processor time."""
 _AGAIN_SECONDS = 2.0
 """After a look with problems, and twice as long after each further one."""
 _TOLD = 10
@@ -127,10 +127,9 @@ class HealProcess:
         self._due = min(self._due, now + max(0.0, -self._credit) / _SHARE)
 
     def _look(self) -> None:
-        start = time.monotonic()
-        found = _look_in_child(self._make)
+        found, cost = _look_in_child(self._make)
         now = time.monotonic()
-        self._credit -= now - start
+        self._credit -= cost
         self._due = now + LOOK_SECONDS
         if found["problems"]:
             self._due = now + self._again
@@ -176,8 +175,8 @@ class HealProcess:
             self._bus = None
 
 
-def _look_in_child(make: Callable[[], Healer]) -> Found:
-    """Look, in a process of its own."""
+def _look_in_child(make: Callable[[], Healer]) -> tuple[Found, float]:
+    """Look, in a process of its own; what it has found, and the processor's seconds it took."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -192,12 +191,13 @@ def _look_in_child(make: Callable[[], Healer]) -> Found:
     os.close(theirs)
     with open(ours, "rb") as told:
         text = told.read()
-    os.waitpid(pid, 0)
-    if not text:
-        problem = f"process {pid}, which looked, ended without an answer"
-        return {"running": 0, "healed": 0, "acts": [], "problems": [problem], "seconds": 0.0}
-    found: Found = json.loads(text)
-    return found
+    _pid, _status, used = os.wait4(pid, 0)
+    found: Found = {"running": 0, "healed": 0, "acts": [], "problems": [], "seconds": 0.0}
+    if text:
+        found = json.loads(text)
+    else:
+        found["problems"] = [f"process {pid}, which looked, ended without an answer"]
+    return found, used.ru_utime + used.ru_stime
 
 
 def _look(make: Callable[[], Healer]) -> Found:
