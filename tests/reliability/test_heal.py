@@ -54,6 +54,7 @@ def attach_many(world: World, crowd: Namespace, count: int) -> Container:
     The others are what ADD leaves: a pair, an entry in the cache; healing lays down the rest.
     """
     network = world.network(routes=[])
+    world.count_from(0)
     first = world.container(network, ns=crowd, ifname="e0")
     crowd.command("ip", "route", "add", "default", "via", "10.1.0.1", "dev", "e0")
     entry = Path(world.cache.results, "net-c1-e0").read_text()
