@@ -6,10 +6,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hostnet import link
+from cni.jsonvalue import JsonObject
+from cni.record import replace
+from cni_vxlan import device, engines
+from cni_vxlan import overlay as overlays
+from cni_vxlan.restore import restore_guard
+from hostnet import link, nft
 from hostnet.leaving import host_end
 from hostnet.monitor import RTNLGRP_LINK, Monitor
 from hostnet.netlink import NETLINK_NETFILTER, Netlink
@@ -296,5 +302,23 @@ def test_the_guard_of_an_overlay(world: World, host: Host) -> None:
         assert healed.plugins == ("vxlan",)
         assert world.ruleset() == before
         assert not world.heal().healed
+    _restore_as_the_watcher_told(nodes)
+    world.heal()
+    assert world.ruleset() == before
     assert one.links() == links
     one.check()
+
+
+def _restore_as_the_watcher_told(nodes: list[dict[str, Any]]) -> None:
+    """With etcd the plugin does not know the peers; the device does, which the watcher told."""
+    config = JsonObject({"vni": 42, "network": ["10.244.0.0/16"], "peers": {"nodes": nodes}})
+    with Netlink() as nl:
+        overlay = overlays.read(config, "net")
+        found = device.find_unlocked(nl, overlay)
+        assert found is not None
+        plan = engines.plan(nl, overlay, found)
+        unknown = replace(plan, peers=(), peers_known=False)
+        assert not restore_guard(nl, unknown, found.link)
+        nft.run("flush ruleset")
+        assert restore_guard(nl, unknown, found.link)
+        assert not restore_guard(nl, unknown, found.link)

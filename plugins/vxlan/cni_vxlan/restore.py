@@ -34,10 +34,10 @@ def restore(call: Call) -> bool:
         plan = engines.plan(nl, config.overlay, found, may_join=False)
         completed = complete.for_overlay(call, config, found.link.mtu, plan.wanted.subnets)
         changed = restoring.bridged(call, completed.bridged)
-        return _restore_guard(nl, plan, found.link) or changed
+        return restore_guard(nl, plan, found.link) or changed
 
 
-def _restore_guard(nl: Netlink, plan: Plan, found: Link) -> bool:
+def restore_guard(nl: Netlink, plan: Plan, found: Link) -> bool:
     """Let the peers in and nobody else, as before.
 
     Peers that only the watcher knows it has told the kernel of, and that still does.
