@@ -56,8 +56,10 @@ def _announcing(config: Config, result: Result, ifname: str) -> tuple[Sysctl, ..
 def _keep(call: Call, config: Config, ns: NetNS, found: Link, undo: Undo) -> None:
     path = backup.file_of(config.data_dir, call.attachment)
     known_by = f"{ns.identity[1]}/{found.index}"
-    old = backup.save(path, call.network, known_by, of_link(found, config.attributes))
-    undo.push(backup.put_back, path, old)
+    undo.step(
+        lambda: backup.save(path, call.network, known_by, of_link(found, config.attributes)),
+        lambda old: backup.put_back(path, old),
+    )
 
 
 def _set(nl: Netlink, found: Link, key: str, one: Attributes) -> None:

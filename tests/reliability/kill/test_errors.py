@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
 
+from tests.kit.syscalls import Point, Send, Strike
 from tests.reliability.kill import errors
 from tests.reliability.kill.chains import NAMES
 from tests.reliability.kill.test_killed import BY_CHILDREN
@@ -60,3 +62,13 @@ def test_a_killed_child_is_an_error_like_others(
     record("failed", [name, verb, "child killed", row.tried, row.failed, len(row.wrong)])
     assert row.tried
     assert not row.wrong, "\n".join(row.wrong)
+
+
+def test_a_signal_when_a_file_gets_its_name(world: Callable[[str], World]) -> None:
+    """It comes when the file is there; tuning's, which is made by more than one call."""
+
+    def at_the_rename(point: Point) -> Strike | None:
+        return Send(signal.SIGTERM) if point.call == "rename" else None
+
+    row = errors.struck(world("tuning"), "ADD", at_the_rename)
+    assert (row.tried, row.failed, row.wrong) == (1, 1, [])
