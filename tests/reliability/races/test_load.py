@@ -81,6 +81,7 @@ def test_a_crowd_under_churn(
             chains = [make(host) for make in run.networks]
             crowd = Crowd(runtime, chains, places, seed, churn.beat)
             crowd.run(operations)
+            print(*crowd.problems, sep="\n")  # noqa: T201 - at once, whatever comes after
             assert crowd.problems == []
             for one in chains:
                 there = crowd.holdings.addresses(one.name)
