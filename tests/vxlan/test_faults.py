@@ -161,3 +161,19 @@ def test_many_come_and_go_at_once(engine: str, runtime: Runtime, underlay: Host)
         assert set(underlay.links()) == BARE
         assert "0x2a" not in guards(underlay)
     remove_overlay(underlay)
+
+
+def test_a_device_that_is_down_is_quieted_before_it_comes_up(
+    runtime: Runtime, underlay: Host, container: Namespace
+) -> None:
+    """An ADD that was killed may have made it and got no further."""
+    config = a_config("l3", underlay)
+    runtime.add(config, netns=container)
+    runtime.delete(config, netns=container)
+    underlay.command("ip", "link", "set", "vxlan42", "down")
+    underlay.command("sysctl", "-q", "-w", "net.ipv6.conf.vxlan42.accept_ra=1")
+    runtime.add(config, netns=container)
+    shown = underlay.command("sysctl", "-n", "net.ipv6.conf.vxlan42.accept_ra").stdout
+    assert shown.strip() == "0"
+    runtime.delete(config, netns=container)
+    remove_overlay(underlay)

@@ -123,6 +123,8 @@ def ensure(nl: Netlink, wanted: Wanted, found: Link | None, undo: Undo) -> Link:
     Raises CniError(IN_THE_WAY) where another device has the VNI.
     """
     if found is not None:
+        if not found.up:  # an ADD that was killed may have got no further
+            _quiet(found.name, bridged=wanted.overlay.mode == "l2")
         return adjust(nl, wanted, found)
     _remove_half_made(nl, wanted)
     made = undo.step(lambda: _create(nl, wanted), lambda made: _remove_unused(nl, wanted, made))
