@@ -101,7 +101,8 @@ BUDGETS = {
         ("cni_etcd_ipam", "etcd_json"), DOOR | CALL | RANGES | {"wiring", "wiring.etcd_settings"}
     ),
     "firewall": Budget(
-        ("cni_firewall", "hostnet"), DOOR | CALL | KERNEL | {"wiring", "wiring.backend"}
+        ("cni_firewall", "hostnet"),
+        DOOR | CALL | KERNEL | {"wiring", "wiring.backend", "wiring.steps"},
     ),
     "host-device": Budget(
         ("cni_host_device", "cni_host_local", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
@@ -115,7 +116,8 @@ BUDGETS = {
         ("cni_host_local", "cni_macvlan", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
     ),
     "portmap": Budget(
-        ("cni_portmap", "hostnet"), DOOR | CALL | KERNEL | {"wiring", "wiring.backend"}
+        ("cni_portmap", "hostnet"),
+        DOOR | CALL | KERNEL | {"wiring", "wiring.backend", "wiring.steps"},
     ),
     "ptp": Budget(
         ("cni_host_local", "cni_ptp", "hostnet", "wiring"), DOOR | CALL | RANGES | KERNEL
