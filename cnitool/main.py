@@ -11,6 +11,7 @@ import sys
 from cni import __version__
 from cni.errors import CniError
 from cni.versions import CURRENT
+from cnitool import completion
 from cnitool.commands import COMMANDS
 from cnitool.settings import read_settings
 from libcni.runtime import DEFAULT_TIMEOUT
@@ -58,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):  # JSON is UTF-8, whatever the locale
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    options = parser().parse_args(argv)
+    grammar = parser()
+    completion.answer(grammar)
+    options = grammar.parse_args(argv)
     try:
         settings = read_settings(os.environ, options.ifname, options.cache_dir, options.timeout)
         status: int = options.run(settings, options)

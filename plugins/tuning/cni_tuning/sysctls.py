@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 
 from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
-from cni.jsonvalue import JsonObject, wrong_value
+from cni.jsonvalue import wrong_value
 from cni.record import record
 from hostnet import sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.jsonvalue import JsonObject
     from hostnet.netns import NetNS
     from hostnet.undo import Undo
 
@@ -65,11 +66,8 @@ def _refuse_repeated(call: Call, config: JsonObject) -> None:
 def _read(config: JsonObject, ifname: str) -> list[Sysctl]:
     section = config.object("sysctl")
     found: dict[str, Sysctl] = {}
-    for key, value in section.raw.items():  # names of sysctls differ by case
-        if value is None:
-            continue
+    for key, text in section.texts().items():
         place = section.place(key[:60])
-        text = JsonObject({key: value}, section.where).string(key)
         path = _path(key, ifname, place)
         if path in found:
             raise CniError(
