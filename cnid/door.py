@@ -77,6 +77,19 @@ class Door:
         self._slots[self._slot] = BUSY if last else IDLE
         return self._say(report.dumps(done))
 
+    def leave(self) -> None:
+        """Give back to the daemon what it has handed over before it heard of the last call."""
+        while True:
+            message, descriptors = protocol.receive(self._control, protocol.DESCRIPTORS + 1)
+            if not message:
+                return
+            try:
+                socket.send_fds(self._control, [protocol.PASSED, message], descriptors)
+            except OSError:  # the daemon is gone
+                return
+            for fd in descriptors:
+                os.close(fd)
+
     def _say(self, message: bytes) -> bool:
         try:
             self._control.send(message)

@@ -28,7 +28,7 @@ class Member:
     """A worker as the daemon sees it: its process and the way to it.
 
     slot: its number among the slots. calls: how many it has ended. handed: whether it has been
-    given one that it has not ended.
+    given one that it has not ended. leaving: whether it has ended its last.
     """
 
     def __init__(self, pid: int, control: socket.socket, slots: Slots, slot: int) -> None:
@@ -37,6 +37,7 @@ class Member:
         self.slot = slot
         self.calls = 0
         self.handed = False
+        self.leaving = False
         self._slots = slots
 
     @property
@@ -52,6 +53,10 @@ class Member:
         """Give it a call. Raises OSError where it is gone."""
         socket.send_fds(self.control, [message], descriptors)
         self.handed = True
+
+    def dismiss(self) -> None:
+        """Hand it nothing any more: it ends when it has nothing left to do."""
+        self.control.shutdown(socket.SHUT_WR)
 
 
 class Pool:
@@ -120,7 +125,7 @@ class Pool:
     def dismiss(self) -> None:
         """Let each end when it has ended its call."""
         for member in self.members:
-            member.control.shutdown(socket.SHUT_WR)
+            member.dismiss()
 
     def close(self) -> None:
         """Forget all."""

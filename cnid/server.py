@@ -307,7 +307,7 @@ class Server:
                 return  # whereupon `_mind` looks
             done = report.loads(message)
         except (OSError, ValueError):
-            if member.busy:
+            if member.busy and not member.leaving:
                 self._tally.lost += 1
                 log("worker died during a call", pid=member.pid)
             self._lose(member)
@@ -324,7 +324,8 @@ class Server:
             self._tally.count(done)
             log("call", **done, worker=member.pid)
         if last:
-            self._lose(member)
+            member.leaving = True
+            member.dismiss()
         self._dispatch()
 
     def _on_passed(self, message: bytes, descriptors: list[int]) -> None:

@@ -76,6 +76,8 @@ class Worker:
             done["last"] = self._left <= 0
             if not self._door.tell(done, self._left <= 0):
                 return
+        if self._left <= 0:
+            self._door.leave()
 
     def _serve(self, connection: socket, request: Request, descriptors: list[int]) -> Report:
         """One call; gives the report of it."""
