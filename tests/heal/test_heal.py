@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +23,9 @@ from hostnet.nfwatch import NFNLGRP_NFTABLES
 from tests.heal.conftest import SERVED, UPLINK, Container, World
 from tests.kit.host import Host
 from tests.kit.traffic import EchoServer
+
+if TYPE_CHECKING:
+    from cni.jsonvalue import JsonValue
 
 _NEWSETELEM, _NEWGEN = 0xA0C, 0xA0F
 pytestmark = pytest.mark.timeout(600)  # for all of it
@@ -276,7 +279,7 @@ def test_ptp(world: World, host: Host) -> None:
 
 
 def test_the_guard_of_an_overlay(world: World, host: Host) -> None:
-    nodes = [
+    nodes: list[JsonValue] = [
         {"address": UPLINK, "subnets": ["10.244.1.0/24"]},
         {"address": "10.2.0.77", "subnets": ["10.244.2.0/24"]},
     ]
@@ -309,7 +312,7 @@ def test_the_guard_of_an_overlay(world: World, host: Host) -> None:
     one.check()
 
 
-def _restore_as_the_watcher_told(nodes: list[dict[str, Any]]) -> None:
+def _restore_as_the_watcher_told(nodes: list[JsonValue]) -> None:
     """With etcd the plugin does not know the peers; the device does, which the watcher told."""
     config = JsonObject({"vni": 42, "network": ["10.244.0.0/16"], "peers": {"nodes": nodes}})
     with Netlink() as nl:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterator
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from hostnet import masquerade
 from hostnet.netfilter import Netfilter
 from hostnet.nfwatch import Watch
-from tests.hostnet.test_masquerade import ip_interface
 from tests.kit.host import Host
 
 OWN = Path("/proc/self/comm").read_text().strip()
