@@ -65,14 +65,14 @@ def struck(
     world: World, verb: str, choose: Callable[[Point], Strike | None], most: int | None = None
 ) -> Row:
     """The row of a verb; `most` points of it."""
-    points_of(world, verb)  # after which caches are filled
+    if most is None:
+        points_of(world, verb)  # after which caches are filled
     points = points_of(world, verb).points
     return _row(world, verb, points, [(one, choose(one)) for one in points], most)
 
 
 def without_children(world: World, verb: str, most: int | None = None) -> Row:
     """The same with the plugin's children killed, one after the other at each of its calls."""
-    points_of(world, verb)
     points = points_of(world, verb).points
     choose = without_a_child(points[0].pid)
     return _row(world, verb, points, [(one, choose(one)) for one in points], most)

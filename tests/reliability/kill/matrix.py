@@ -67,7 +67,8 @@ def reach(world: World, verb: str) -> None:
 
 def killed(world: World, verb: str, most: int | None = None, strike: Strike = KILL_TREE) -> Row:
     """The row of a verb; `most` points of it."""
-    points_of(world, verb)  # after which caches are filled
+    if most is None:
+        points_of(world, verb)  # after which caches are filled
     outcome = points_of(world, verb)
     names = outcome.calls
     left: dict[str, list[str]] = {way: [] for way in WAYS}
@@ -126,7 +127,6 @@ def orphaned(world: World, verb: str, most: int | None) -> list[str]:
 
     DEL starts before the child goes on. It may wait for the child, so it has a process of its own.
     """
-    points_of(world, verb)
     points = points_of(world, verb).points
     theirs = [one.number for one in points if one.pid != points[0].pid]
     assert theirs, "it has no children"
