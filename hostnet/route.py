@@ -42,6 +42,7 @@ RTPROT_BOOT = 3
 RTPROT_STATIC = 4
 RTN_UNICAST = 1
 RTN_LOCAL = 2
+RTN_PROHIBIT = 8
 RTNH_F_ONLINK = 4
 RTM_F_LOOKUP_TABLE = 0x1000
 RTA_DST = 1
@@ -55,6 +56,8 @@ RTA_TABLE = 15
 RTA_VIA = 18
 RTAX_MTU = 2
 RTAX_ADVMSS = 8
+
+_LO = 1  # in every network namespace
 
 # family, lengths of destination and source, tos, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
@@ -189,6 +192,7 @@ def add(
     scope: int | None = None,
     onlink: bool = False,
     protocol: int = RTPROT_BOOT,
+    kind: int = RTN_UNICAST,
     replace: bool = False,
     beside: bool = False,
 ) -> None:
@@ -202,7 +206,8 @@ def add(
     route without gateway and then to replace that.
 
     `protocol` says who made the route, and is no part of its key: `replace` takes another's place
-    too. Raises NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
+    too. `kind` RTN_PROHIBIT has what would go there refused (EACCES), and needs neither gateway nor
+    link. Raises NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
     """
     if scope is None:
         scope = _scope(destination, gateway)
@@ -215,6 +220,7 @@ def add(
         table=table,
         scope=scope,
         protocol=protocol,
+        kind=kind,
         flags=flags,
     )
     if source is not None:
@@ -240,14 +246,24 @@ def delete(
     priority: int = 0,
     table: int = RT_TABLE_MAIN,
     protocol: int = 0,
+    kind: int = 0,
     missing_ok: bool = False,
 ) -> bool:
     """Delete the route that agrees with all that is given; False when there is none.
 
     Raises NetlinkError, ESRCH when there is none and `missing_ok` is not set.
     """
+    if kind == RTN_PROHIBIT and destination.version == 6:
+        # Of IPv6 routes the kernel does not compare the kind; it has these lead out of `lo`.
+        oif = _LO
     payload = _payload(
-        destination, gateway=gateway, oif=oif, priority=priority, table=table, protocol=protocol
+        destination,
+        gateway=gateway,
+        oif=oif,
+        priority=priority,
+        table=table,
+        protocol=protocol,
+        kind=kind,
     )
     try:
         nl.request(RTM_DELROUTE, payload, 0, f"delete the route to {destination}")
@@ -315,12 +331,13 @@ def _payload(
     table: int,
     scope: int = RT_SCOPE_NOWHERE,
     protocol: int = 0,
+    kind: int = 0,
     flags: int = 0,
 ) -> bytes:
     version = destination.version
     family = AF_INET if version == 4 else AF_INET6
     length = destination.prefixlen
-    kind = RTN_UNICAST if protocol else 0  # 0 deletes any
+    kind = kind or (RTN_UNICAST if protocol else 0)  # 0 deletes any
     short = table if table < 256 else 0
     payload = _RTMSG.pack(family, length, 0, 0, short, protocol, scope, kind, flags)
     if length:

@@ -306,3 +306,19 @@ def test_ipv6_gateway_on_a_link_to_which_another_route_does_not_lead(
     add(replace=True)
     assert found() == [(to, via)]
     link.delete(nl, other)
+
+
+@pytest.mark.parametrize("destination", ["192.0.2.7/32", "198.51.100.0/24", "2001:db8:7::/48"])
+def test_a_prohibition(nl: Netlink, addressed: int, destination: str) -> None:
+    to = ip_network(destination)
+    family = route.AF_INET if to.version == 4 else route.AF_INET6
+    route.add(nl, to, kind=route.RTN_PROHIBIT)
+    found = [one for one in route.dump(nl, family) if one.destination == to]
+    assert [one.kind for one in found] == [route.RTN_PROHIBIT]
+    with pytest.raises(NetlinkError) as caught:
+        route.lookup(nl, to.network_address)
+    assert caught.value.errno == errno.EACCES
+    assert route.delete(nl, to, kind=route.RTN_PROHIBIT)
+    route.add(nl, to, oif=addressed)
+    assert not route.delete(nl, to, kind=route.RTN_PROHIBIT, missing_ok=True)
+    assert route.delete(nl, to)
