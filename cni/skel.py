@@ -154,6 +154,17 @@ _deaf = False
 """Whether a signal comes too late: the answer is being written, or what was done is undone."""
 
 
+def run(plugin: Plugin) -> int:
+    """Serve one call as an executable that is this plugin and no other; returns the exit status.
+
+    For plugins that are not of this suite: `sys.exit(run(Plugin("mine", ...)))` is all that a
+    script needs (docs/tutorial/plugin.md).
+    """
+    from cni.bundle import Bundle
+
+    return main(plugin.name, Bundle({plugin.name: lambda: plugin}, sys.argv[0]))
+
+
 def main(name: str, bundle: Bundle) -> int:
     """Serve one call of the bundle's plugin `name` as a process; returns the exit status."""
     try:

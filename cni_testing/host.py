@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar
 
-from tests.kit import leaks
-from tests.kit.namespace import CLONE_NEWNET, Namespace, libc
+from cni_testing import leaks
+from cni_testing.namespace import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    MNT_DETACH,
+    MS_PRIVATE,
+    MS_REC,
+    Namespace,
+    libc,
+    mount,
+)
 
 # Where the suite keeps things when a config names no directory; private to the test session.
 SYSTEM_DIRECTORIES = (Path("/run/cni"), Path("/var/lib/cni"))
@@ -96,3 +107,37 @@ class Host(Namespace):
         os.close(self._home)
         for one in (*self.containers, self):
             one.close()
+
+
+@contextmanager
+def throwaway(directory: Path) -> Iterator[Host]:
+    """A host for the body, in which the calling thread then is.
+
+    AssertionError at the end tells what the body has left behind and not declared as shared.
+    """
+    made = Host(directory)
+    try:
+        yield made
+        left = made.leaks()
+    finally:
+        made.leave()
+    assert not left, "\n".join(["the test left the namespaces different:", *left])
+
+
+@contextmanager
+def private_mounts() -> Iterator[None]:
+    """A mount namespace of the process's own, the suite's default directories empty in it.
+
+    For good: no bind mount of a namespace outlives the process. The machine gets the directories
+    if it has not got them, and keeps them: removing one would take away what another session has
+    mounted there.
+    """
+    for directory in SYSTEM_DIRECTORIES:
+        directory.mkdir(parents=True, exist_ok=True)
+    libc("unshare", CLONE_NEWNS)
+    mount("none", Path("/"), "none", MS_REC | MS_PRIVATE)
+    for directory in SYSTEM_DIRECTORIES:
+        mount("none", directory, "tmpfs")
+    yield
+    for directory in SYSTEM_DIRECTORIES:
+        libc("umount2", bytes(directory), MNT_DETACH)

@@ -35,6 +35,7 @@ def libc(function: str, *args: bytes | int | None) -> None:
 
 
 def mount(source: str, target: Path, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2). Raises OSError."""
     libc("mount", source.encode(), bytes(target), kind.encode(), flags, options.encode())
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import leaks
-from tests.kit.host import SYSTEM_DIRECTORIES, Host
-from tests.kit.namespace import CLONE_NEWNS, MNT_DETACH, MS_PRIVATE, MS_REC, Namespace, libc, mount
+from cni_testing import leaks
+from cni_testing.host import SYSTEM_DIRECTORIES, Host, private_mounts, throwaway
+from cni_testing.namespace import Namespace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,20 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_mounts() -> Iterator[None]:
-    """A mount namespace of the session's own, the suite's default directories empty in it.
-
-    The machine gets these directories if it has not got them, and keeps them: removing one would
-    take away what another session has mounted there.
-    """
-    for directory in SYSTEM_DIRECTORIES:
-        directory.mkdir(parents=True, exist_ok=True)
-    libc("unshare", CLONE_NEWNS)
-    mount("none", Path("/"), "none", MS_REC | MS_PRIVATE)
-    for directory in SYSTEM_DIRECTORIES:
-        mount("none", directory, "tmpfs")
-    yield
-    for directory in SYSTEM_DIRECTORIES:
-        libc("umount2", bytes(directory), MNT_DETACH)
+    """Mounts of the session's own, the suite's default directories empty in it."""
+    with private_mounts():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +54,8 @@ def _machine() -> set[str]:
 @pytest.fixture
 def host(tmp_path: Path, _leak_check: None) -> Iterator[Host]:
     """The throwaway host, in which the test's thread is; checked for leaks at the end."""
-    made = Host(tmp_path)
-    try:
+    with throwaway(tmp_path) as made:
         yield made
-        left = made.leaks()
-    finally:
-        made.leave()
-    assert not left, "\n".join(["the test left the namespaces different:", *left])
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pytest
 
+from cni_bundle.plugins import PLUGINS
 from tests.fuzz import hostile, verdict
 from tests.fuzz.campaign import Draw
 from tests.fuzz.conftest import Start
 from tests.fuzz.world import World, previous, templates
-from tests.kit.calls import MODULES, Document
+from tests.kit.calls import Document
 
 WEIGHT = {"bridge": 4, "host-local": 3, "portmap": 3, "vxlan": 3, "firewall": 2, "ptp": 2}
 SAMPLE, WHOLE = 12, 600
@@ -91,4 +92,4 @@ def test_a_spoilt_config(group: str, world: World, campaign: Start) -> None:
 
 
 def test_every_plugin_is_in_a_group() -> None:
-    assert sorted(name for group in GROUPS.values() for name in group) == sorted(MODULES)
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(PLUGINS)

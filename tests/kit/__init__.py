@@ -1,5 +1,5 @@
-"""What the tests share: throwaway namespaces, a leak check, traffic. See conftest.py for fixtures.
+"""What the tests share: traffic, faults, other hosts, servers. See conftest.py for fixtures.
 
-Independent of the code under test on purpose: namespaces are entered through the C library, and
-what is there is asked of `ip` and `nft`.
+The throwaway namespaces, the leak check and the runtime are those that pycni ships for the tests of
+others (`cni_testing`); `namespace`, `host`, `leaks`, `calls` and `versions` are their names here.
 """

@@ -6,14 +6,14 @@ It fails with an error that names the one that is missing, and leaves what it fo
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cni_bundle.plugins import PLUGINS
 from tests.kit import tables
-from tests.kit.calls import MODULES, Document, PluginError, Runtime
+from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.iptables import HostTables
 from tests.kit.namespace import Namespace
@@ -86,10 +86,10 @@ def test_another_users_files_are_named(host: Host, container: Namespace, tmp_pat
     assert "this process has no CAP_DAC_OVERRIDE: leave it" in said
 
 
-@pytest.mark.parametrize("plugin", MODULES)
+@pytest.mark.parametrize("plugin", PLUGINS)
 def test_each_plugin_says_what_it_needs(plugin: str) -> None:
     """What its errors ask for is what was found."""
-    said = frozenset(import_module(MODULES[plugin]).PLUGIN.needs)
+    said = frozenset(PLUGINS[plugin]().needs)
     found = [case.all for name, case in CASES.items() if name.partition(" by ")[0] == plugin]
     if plugin in SAME_AS:
         found = [CASES[SAME_AS[plugin]].all]
