@@ -5,14 +5,17 @@ PY := .venv/bin/python
 BINDIR ?= /opt/cni/bin
 # For the daemon's units; empty leaves them out.
 UNITDIR ?= $(wildcard /etc/systemd/system)
-INSTALL = $(PY) packaging/install.py $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(UNITDIR),--units '$(UNITDIR)')
+# For man pages and completion; empty leaves them out.
+SHAREDIR ?= /usr/local/share
+PLACES = --documents dist/share $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(UNITDIR),--units '$(UNITDIR)') $(if $(SHAREDIR),--share '$(SHAREDIR)') '$(BINDIR)'
+DOCUMENTS := README.md CHANGELOG.md LICENSE NOTICE cnid/README.md cnitool/README.md $(wildcard plugins/*/README.md packaging/systemd/* cnitool/schemas/json/*)
 ARGS ?=
 # Of `make fuzz`: the day, so that each night tries other inputs.
 SEED ?= $(shell date +%Y%m%d)
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power fuzz lint build install uninstall bench bench-overlay plot format lock venv clean
+.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power fuzz lint build documents release install uninstall bench bench-overlay plot format lock schemas venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -26,11 +29,15 @@ help:
 	@echo 'make fuzz       100,000 hostile inputs and more; SEED=NUMBER for those of another day'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
-	@echo 'make install    copies them to BINDIR (default $(BINDIR)), and the units of the daemon to'
-	@echo '                UNITDIR (/etc/systemd/system where that is); make uninstall removes both'
+	@echo 'make install    copies them to BINDIR (default $(BINDIR)), keeps what another suite has there,'
+	@echo '                and puts the units of the daemon into UNITDIR (/etc/systemd/system where that'
+	@echo '                is), man pages and completion into SHAREDIR (/usr/local/share)'
+	@echo 'make uninstall  takes all that away, and brings the other suite back, with running containers'
+	@echo 'make release    dist/release/: the archive that unpacks over $(BINDIR), and its checksum'
 	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
 	@echo 'make bench-overlay   an overlay: its ADD beside bridge, its throughput, its size'
 	@echo 'make plot       draws docs/growth.png from the newest results of make bench'
+	@echo 'make schemas    makes the JSON Schemas anew, from the readers and the pages of plugins'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
 
 venv:
@@ -101,11 +108,25 @@ plot:
 	@packaging/prepare plot
 	@.venv-plot/bin/python -m bench.plot $(ARGS)
 
-install: build
-	@$(INSTALL) dist/bin '$(BINDIR)'
+documents:
+	@packaging/prepare documents
+	@$(MAKE) --silent --no-print-directory dist/share
 
-uninstall: venv
-	@$(INSTALL) --remove '$(BINDIR)'
+dist/share: $(SOURCES) $(DOCUMENTS) pyproject.toml
+	@$(PY) packaging/documents.py $@
+	@touch $@
+
+release: build documents
+	@$(PY) packaging/release.py dist/bin dist/share dist/release
+
+install: build documents
+	@$(PY) -m cnitool install --from dist/bin $(PLACES)
+
+uninstall: documents
+	@$(PY) -m cnitool uninstall $(PLACES)
+
+schemas: venv
+	@$(PY) -m cnitool.schemas.document
 
 format: venv
 	@$(PY) -m ruff format .
