@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cnitool.settings import Settings
+    from cnitool.suite.command import Places
 
     Parser: TypeAlias = argparse.ArgumentParser
     Options: TypeAlias = argparse.Namespace
@@ -116,6 +117,42 @@ def _trace_arguments(parser: Parser, common: Parser) -> None:
     _for_programs(parser)
 
 
+def _places_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "bindir", nargs="?", default="/opt/cni/bin", help="where a runtime looks for plugins"
+    )
+    parser.add_argument("--units", metavar="DIR", default="", help="also systemd's units, here")
+    parser.add_argument(
+        "--share", metavar="DIR", default="", help="also man pages and completion, below here"
+    )
+    parser.add_argument("--root", metavar="DIR", default="/", help="of the machine it is for")
+    parser.add_argument("--documents", metavar="DIR", default="", help="of another release")
+
+
+def _install_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    _places_arguments(parser)
+    parser.add_argument("--from", dest="source", metavar="DIR", default="", help="another release")
+
+
+def _uninstall_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    _places_arguments(parser)
+    parser.add_argument(
+        "--keep-rules", action="store_true", help="do not move rules of running containers"
+    )
+
+
+def _schema_arguments(parser: Parser, common: Parser) -> None:
+    del common
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "plugin", nargs="?", default="conflist", help="a plugin; without one, the list of a network"
+    )
+    which.add_argument("--all", action="store_true", help="all of them, each into a file")
+    parser.add_argument("--output", metavar="DIR", help="where the files go; only with --all")
+
+
 def _overlay_arguments(parser: Parser, common: Parser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="COMMAND")
     for name, about in (
@@ -168,6 +205,13 @@ def _validate(settings: Settings, options: Options) -> int:
     from cnitool import validate
 
     return validate.run(settings, options.network)
+
+
+def _schema(settings: Settings, options: Options) -> int:
+    from cnitool.schemas import command
+
+    del settings
+    return command.run(options.plugin, options.output or "", everything=options.all)
 
 
 def _list(settings: Settings, options: Options) -> int:
@@ -239,6 +283,32 @@ def _doctor(settings: Settings, options: Options) -> int:
     return checkup.run(settings, as_json=options.json)
 
 
+def _install(settings: Settings, options: Options) -> int:
+    del settings
+    from cnitool.suite import command
+
+    return command.install(_places(options))
+
+
+def _uninstall(settings: Settings, options: Options) -> int:
+    from cnitool.suite import command
+
+    return command.uninstall(settings, _places(options), keep_rules=options.keep_rules)
+
+
+def _places(options: Options) -> Places:
+    from cnitool.suite.command import Places
+
+    return Places(
+        options.root,
+        options.bindir,
+        options.units,
+        options.share,
+        getattr(options, "source", ""),
+        options.documents,
+    )
+
+
 def _overlay(settings: Settings, options: Options) -> int:
     from cnitool import overlay
 
@@ -262,6 +332,12 @@ COMMANDS = (
         "look for mistakes in a network's configuration",
         _network_and_ignored_netns,
         _validate,
+    ),
+    Command(
+        "schema",
+        "print the JSON Schema of a configuration, for editors",
+        _schema_arguments,
+        _schema,
     ),
     Command(
         "heal",
@@ -290,5 +366,17 @@ COMMANDS = (
     Command("list", "show networks, and what is attached to them", _list_arguments, _list),
     Command(
         "overlay", "see who is in an overlay, and remove who is dead", _overlay_arguments, _overlay
+    ),
+    Command(
+        "install",
+        "put this suite where a runtime looks for plugins, and keep what stands there",
+        _install_arguments,
+        _install,
+    ),
+    Command(
+        "uninstall",
+        "take this suite away, and bring back what stood there before",
+        _uninstall_arguments,
+        _uninstall,
     ),
 )

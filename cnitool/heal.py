@@ -33,9 +33,7 @@ def run(settings: Settings, network: str, *, dry_run: bool, as_json: bool) -> in
 
     Raises CniError(INVALID_ENVIRONMENT) where CNI_PATH has nothing of this suite.
     """
-    bundle = Bundle({one.name: _giving(one) for one in _PLUGINS}, _executable(settings))
-    healer = Healer(bundle, settings.path, [settings.cache_dir], settings.environ)
-    found = healer.look(network, dry_run=dry_run)
+    found = healer(settings).look(network, dry_run=dry_run)
     if as_json:
         sys.stdout.write(json.dumps(_document(found, dry_run), indent=4) + "\n")
     else:
@@ -43,6 +41,15 @@ def run(settings: Settings, network: str, *, dry_run: bool, as_json: bool) -> in
         for problem in found.problems:
             sys.stderr.write(f"{problem}\n")
     return 1 if found.problems else 0
+
+
+def healer(settings: Settings) -> Healer:
+    """Of the attachments in the settings' cache.
+
+    Raises CniError(INVALID_ENVIRONMENT) where CNI_PATH has nothing of this suite.
+    """
+    bundle = Bundle({one.name: _giving(one) for one in _PLUGINS}, _executable(settings))
+    return Healer(bundle, settings.path, [settings.cache_dir], settings.environ)
 
 
 def _giving(plugin: Plugin) -> Callable[[], Plugin]:

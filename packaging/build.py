@@ -14,11 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lean import CONTENTS_PREFIX
-
 from cni import jsontext
 from cni.versions import version_answer
 from cni_bundle.plugins import DAEMON, PLUGINS
+from cnitool.suite.files import CONTENTS_PREFIX
 
 ROOT = Path(__file__).resolve().parent.parent
 

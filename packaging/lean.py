@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
+from cnitool.suite.files import CONTENTS_PREFIX
+
 Toc: TypeAlias = list[tuple[str, str, str]]
 
-CONTENTS_PREFIX = "pycni-lib-"
 BASE_LIBRARY = "base_library.zip"
 _NEEDED_TO_START = ("encodings/__init__.pyc", "encodings/aliases.pyc", "encodings/utf_8.pyc")
 _OPTIMIZE = 2

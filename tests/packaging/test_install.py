@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall`: replace a suite in use, leave others' files alone."""
+"""`cnitool install` and `uninstall`: replace a suite in use, and bring it back."""
 
 from __future__ import annotations
 
@@ -35,9 +35,15 @@ ENTRIES = {
 UNITS = ["cni-dhcp.service", "cni-dhcp.socket", "cnid.service", "cnid.socket"]
 
 
-def install(*arguments: str | Path) -> str:
-    command = [sys.executable, ROOT / "packaging" / "install.py", *arguments]
-    return subprocess.run(command, check=True, text=True, capture_output=True).stdout
+def cnitool(*arguments: str | Path) -> str:
+    command = [sys.executable, "-m", "cnitool", *arguments]
+    return subprocess.run(
+        command, check=True, text=True, capture_output=True, cwd=ROOT, timeout=60
+    ).stdout
+
+
+def install(built: Path, *arguments: str | Path) -> str:
+    return cnitool("install", "--from", built, *arguments)
 
 
 @pytest.fixture
@@ -66,6 +72,7 @@ def test_installs_and_replaces(built: Path, target: Path) -> None:
     assert {path.name for path in target.iterdir() if path.is_file()} == ENTRIES | {
         "cnid",
         "calico",
+        "bridge.pycni-former",
     }
     assert (target / "bridge").samefile(target / "portmap")
     assert_serves(target / "bridge")
@@ -102,11 +109,62 @@ def test_an_older_build_goes_unless_it_is_in_use(built: Path, target: Path) -> N
 
 def test_uninstalls_only_its_own(built: Path, target: Path) -> None:
     install(built, target)
+    (target / "portmap").unlink()
+    (target / "portmap").write_text("put there by hand\n")
+    said = cnitool("uninstall", "--keep-rules", target)
+    assert sorted(path.name for path in target.iterdir()) == ["bridge", "calico", "portmap"]
+    assert "vlan" in said
+
+
+def test_the_former_suite_comes_back_as_it_was(built: Path, target: Path) -> None:
+    """Links too, by the names they have there."""
+    (target / "portmap").symlink_to("calico")
+    (target / "bridge").chmod(0o755)
+    before = (target / "bridge").stat()
+    said = install(built, target)
+    assert "kept bridge, portmap of another suite" in said
+    assert (target / "bridge.pycni-former").read_text() == "the reference's\n"
+    install(built, target)  # an upgrade keeps what the first had kept
+    said = cnitool("uninstall", "--keep-rules", target)
+    assert "brought back bridge, portmap of the former suite" in said
+    assert sorted(path.name for path in target.iterdir()) == ["bridge", "calico", "portmap"]
+    after = (target / "bridge").stat()
+    assert (after.st_ino, after.st_mode, after.st_mtime) == (
+        before.st_ino,
+        before.st_mode,
+        before.st_mtime,
+    )
+    assert (target / "portmap").readlink() == Path("calico")
+
+
+def test_a_former_one_that_was_replaced_meanwhile_is_left(built: Path, target: Path) -> None:
+    install(built, target)
     (target / "bridge").unlink()
-    (target / "bridge").write_text("put back by hand\n")
-    said = install("--remove", target)
-    assert sorted(path.name for path in target.iterdir()) == ["bridge", "calico"]
-    assert "portmap" in said
+    (target / "bridge").write_text("put there by hand\n")
+    said = cnitool("uninstall", "--keep-rules", target)
+    assert f"left {target}/bridge.pycni-former" in said
+    assert (target / "bridge").read_text() == "put there by hand\n"
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("documents") / "share"
+    subprocess.run([sys.executable, ROOT / "packaging/documents.py", made], check=True)
+    return made
+
+
+def test_documents_come_and_go(built: Path, documents: Path, target: Path, tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    (share / "man/man1").mkdir(parents=True)
+    (share / "man/man1/other.1").touch()
+    where = ("--share", share, "--documents", documents)
+    install(built, *where, target)
+    assert (share / "man/man8/cni-bridge.8").exists()
+    assert (share / "bash-completion/completions/cnitool").exists()
+    cnitool("uninstall", "--keep-rules", *where, target)
+    left = [str(one.relative_to(share)) for one in share.rglob("*") if one.is_file()]
+    assert left == ["man/man1/other.1"]
+    assert not list(share.rglob("*pycni*"))
 
 
 @pytest.fixture
@@ -114,11 +172,13 @@ def units(tmp_path: Path) -> Path:
     return tmp_path / "etc" / "systemd"
 
 
-def test_puts_the_units_in_place_and_takes_them_away(built: Path, tmp_path: Path) -> None:
+def test_puts_the_units_in_place_and_takes_them_away(
+    built: Path, documents: Path, tmp_path: Path
+) -> None:
     """As a package build does it: files below a root, which name what will be there."""
     root = tmp_path / "root"
-    where = ("--root", root, "--units", "/etc/systemd/system")
-    install(*where, built, "/opt/cni/bin")
+    where = ("--root", root, "--units", "/etc/systemd/system", "--documents", documents)
+    install(built, *where, "/opt/cni/bin")
     units = root / "etc" / "systemd" / "system"
     assert sorted(unit.name for unit in units.iterdir()) == UNITS
     assert "ExecStart=/opt/cni/bin/cnid\n" in (units / "cnid.service").read_text()
@@ -127,24 +187,24 @@ def test_puts_the_units_in_place_and_takes_them_away(built: Path, tmp_path: Path
     (units / "other.service").touch()
     with (units / "cnid.socket").open("a") as unit:
         unit.write("# by hand\n")
-    said = install("--remove", *where, "/opt/cni/bin")
+    said = cnitool("uninstall", *where, "/opt/cni/bin")
     assert sorted(unit.name for unit in units.iterdir()) == ["cnid.socket", "other.service"]
     assert f"left {units}/cnid.socket" in said
     assert list((root / "opt" / "cni" / "bin").iterdir()) == []
 
 
 def test_a_path_that_a_unit_would_read_otherwise_gets_none(
-    built: Path, target: Path, units: Path
+    built: Path, target: Path, units: Path, documents: Path
 ) -> None:
-    said = install("--units", units, built, target)  # its name has spaces
+    said = install(built, "--units", units, "--documents", documents, target)  # a name with spaces
     assert "left out systemd's units" in said
     assert not units.exists()
     assert_serves(target / "bridge")
 
 
-def test_systemd_understands_the_units(built: Path, tmp_path: Path) -> None:
+def test_systemd_understands_the_units(built: Path, documents: Path, tmp_path: Path) -> None:
     units = tmp_path / "units"
-    install("--units", units, built, tmp_path / "bin")
+    install(built, "--units", units, "--documents", documents, tmp_path / "bin")
     files = sorted(units.iterdir())
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *files],
