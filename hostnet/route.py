@@ -210,7 +210,7 @@ def add(
     link. Raises NetlinkError, EEXIST when there is one already (with `beside`: exactly this one).
     """
     if scope is None:
-        scope = _scope(destination, gateway)
+        scope = _scope(destination, gateway) if kind == RTN_UNICAST else RT_SCOPE_UNIVERSE
     flags = RTNH_F_ONLINK if onlink else 0
     payload = _payload(
         destination,

@@ -1,4 +1,4 @@
-"""The tutorial's runtime, as it stands in README.md, does what the tutorial says."""
+"""The tutorial's runtime works with the reference's plugins; tests/docs has it with ours."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.skipif(
     not Path("/usr/lib/cni/bridge").exists(),
     reason="Debian's containernetworking-plugins is missing",
 )
-
-
-def test_the_page_shows_the_example() -> None:
-    code = EXAMPLE.read_text().split("import libcni\n", 1)[1].strip()
-    assert code in (ROOT / "libcni" / "README.md").read_text()
-    assert len(EXAMPLE.read_text().splitlines()) <= 45
 
 
 def test_the_example_runs(host: Host, tmp_path: Path) -> None:
