@@ -12,6 +12,7 @@ from tests.heal.conftest import Container, World
 from tests.heal.daemon import Healing
 from tests.kit.host import Host
 from tests.kit.iptables import VARIANTS, HostTables
+from wiring import backend
 
 pytestmark = pytest.mark.timeout(600)  # for all of it
 DAMAGE = (
@@ -24,6 +25,9 @@ DAMAGE = (
     ("-t", "raw", "-F"),
 )
 """What somebody may do with iptables."""
+
+
+ONE_VARIANT = pytest.mark.parametrize("tables", ["nft"], indirect=True)
 
 
 @pytest.fixture(params=VARIANTS)
@@ -64,6 +68,7 @@ def test_whatever_is_lost_comes_back(
     assert (one.links(), other.links()) == links
 
 
+@ONE_VARIANT
 def test_the_service_is_back(world: World, tables: HostTables, one: Container) -> None:
     assert (one.is_masqueraded(), one.is_published()) == (True, True)
     for table in ("nat", "filter", "raw"):
@@ -73,17 +78,26 @@ def test_the_service_is_back(world: World, tables: HostTables, one: Container) -
     assert (one.is_masqueraded(), one.is_published()) == (True, True)
 
 
-def test_what_the_other_backend_has_is_whole(world: World, tables: HostTables) -> None:
+@ONE_VARIANT
+@pytest.mark.parametrize("switched", [("iptables", "nftables"), ("nftables", "iptables")])
+def test_what_the_other_backend_has_is_whole(
+    world: World, tables: HostTables, switched: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The host was switched over with containers on it: theirs stays where it is."""
-    chosen = Path("/etc/cni/pycni.json")
-    del chosen, tables
+    tables.install(monkeypatch)
+    chosen = world.host.path.with_name("pycni.json")
+    monkeypatch.setattr(backend, "FILE", str(chosen))
+    chosen.write_text(f'{{"backend": "{switched[0]}"}}')
     one = world.container()
     before = world.ruleset()
-    assert not world.heal().healed
+    chosen.write_text(f'{{"backend": "{switched[1]}"}}')
+    found = world.heal()
+    assert (found.healed, found.problems) == ((), ())
     assert world.ruleset() == before
-    one.check()
+    assert one.is_published()
 
 
+@ONE_VARIANT
 def test_a_policy_that_drops_is_opened_again(
     world: World, tables: HostTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

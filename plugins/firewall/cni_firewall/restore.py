@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cni_firewall import admit, forward, nftables, plan, withdraw
-from hostnet.iptables_batch import is_first
+from hostnet.iptables_batch import is_first, once
+from hostnet.iptables_look import Here
 from hostnet.netfilter import Netfilter
 from hostnet.nfowner import Owner
 from wiring import backend, restoring
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_firewall.bus import Bus
     from cni_firewall.config import Config
+    from cni_firewall.tables import Guarded
 
 
 def restore(call: Call, config: Config, result: Result) -> bool:
@@ -35,7 +37,7 @@ def _with_bus(call: Call, config: Config, result: Result) -> bool:
 
 
 def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
-    """By the backend that is chosen today, unless nftables has what iptables is to have."""
+    """By the backend that is chosen today, unless the other one has all of it."""
     wanted = plan.make(config, result, zoned=bus is not None)
     if not wanted:
         return False
@@ -50,6 +52,8 @@ def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
         return by_iptables.give(call.owner, config, wanted)
     addresses = [one.address for one in wanted if one.address is not None]
     with nl:
+        if not config.backend and bus is None and _by_iptables(nl, owner, config, wanted):
+            return False
         changed = nftables.give(nl, owner, config, wanted, thorough=True)
         if bus is not None:
             from cni_firewall import firewalld
@@ -59,6 +63,19 @@ def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
         asked = "firewall", config.admin_chain, *versions
         opened = is_first(asked) and forward.open_iptables(nl, config, versions)
         return opened or changed
+
+
+def _by_iptables(nl: Netfilter, owner: Owner, config: Config, wanted: list[Guarded]) -> bool:
+    """Whether iptables guards it: the backend was another one at its ADD."""
+    if nftables.held(nl, owner) or not once("filter", lambda: bool(Here(nl).any("filter"))):
+        return False
+    from wiring import xtables
+
+    if not Here(nl).with_chain("filter", xtables.own_chain(owner.name)):
+        return False
+    from cni_firewall import by_iptables
+
+    return not [*by_iptables.problems(owner.name, config, wanted)]
 
 
 def _by_nftables(owner: Owner, config: Config) -> bool:
