@@ -144,6 +144,13 @@ class JsonObject:
             raise self.wrong(key, "true or false")
         return value
 
+    def flag(self, key: str) -> bool:
+        """A boolean, which Go's libcni also takes as the string "true" or "false" in any case."""
+        value = self.get(key)
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        return self.boolean(key)
+
     def object(self, key: str) -> JsonObject:
         """The object at `key`; an empty one where it is absent."""
         value = self.get(key)
@@ -165,6 +172,29 @@ class JsonObject:
     def objects(self, key: str) -> list[JsonObject]:
         """A list of objects, each knowing its place (`ranges[2]`)."""
         return objects_of(self.items(key), self.place(key))
+
+    def object_lists(self, key: str, expected: str) -> list[list[JsonObject]]:
+        """A list of lists of objects, none of which is empty. expected: what each has to be."""
+        found = []
+        for index, value in enumerate(self.items(key)):
+            place = f"{self.place(key)}[{index}]"
+            if not isinstance(value, list) or not value:
+                raise wrong_value(place, value, expected)
+            found.append(objects_of(value, place))
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """All there is, where keys are names that differ by case and each has a string."""
+        return {
+            key: _text(self.place(key[:_SHOWN]), value)
+            for key, value in self.raw.items()
+            if value is not None
+        }
+
+    def replaced(self, key: str, value: dict[str, JsonValue]) -> JsonObject:
+        """The same object with this one in place of what is at `key`, however it is spelt."""
+        raw = {name: self.raw[name] for name in self.raw if name.casefold() != key.casefold()}
+        return JsonObject({**raw, key: value}, self.where)
 
     def strings(self, key: str) -> list[str]:
         """A list of strings."""

@@ -11,7 +11,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 
 from cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
 from cni.ip import is_inside, parse_address, parse_interface, parse_network
-from cni.jsonvalue import objects_of, wrong_value
+from cni.jsonvalue import wrong_value
 from cni.ranges import RangeSet, overlap, size, whole_range
 from cni.record import record
 from cni.result import DNS, IPConfig, Result
@@ -120,16 +120,15 @@ def _read_own_range(ipam: JsonObject, excluded: tuple[Network, ...]) -> RangeSet
 
 def _read_lists(config: JsonObject, key: str, excluded: tuple[Network, ...]) -> list[RangeSet]:
     found = []
-    for index, value in enumerate(config.items(key)):
-        place = f"{config.place(key)}[{index}]"
-        if not isinstance(value, list) or not value:
-            raise wrong_value(place, value, "a list of ranges, at least one")
+    for index, items in enumerate(config.object_lists(key, "a list of ranges, at least one")):
         ranges: list[Range] = []
         exclude: list[Network] = []
-        for item in objects_of(value, place):
+        for item in items:
             subnet = _read_subnet(item)
             ranges.append(_read_range(item, subnet))
             exclude += _read_exclude(item, subnet)
+        place = f"{config.place(key)}[{index}]"
+        value: JsonValue = [item.raw for item in items]
         found.append(_range_set(ranges, (*exclude, *excluded), place, value))
     return found
 

@@ -71,7 +71,7 @@ def network_from_bytes(data: bytes, source: str = UNNAMED) -> NetworkConfigList:
     """
     document = parse_object(data, source)
     try:
-        network = _network(document, data, source)
+        network = read_network(document, data, source)
     except CniError as error:
         raise within(source, error) from None
     return _with_plugins(network, ())
@@ -86,7 +86,7 @@ def network_from_file(path: str) -> NetworkConfigList:
     data = read_file(path)
     document = parse_object(data, path)
     try:
-        network = _network(document, data, path)
+        network = read_network(document, data, path)
     except CniError as error:
         raise within(path, error) from None
     if network.load_only_inlined_plugins or _is_single(document):
@@ -117,14 +117,17 @@ def _is_single(document: JsonObject) -> bool:
     return "plugins" not in document.raw and document.has("type")
 
 
-def _network(document: JsonObject, data: bytes, source: str) -> NetworkConfigList:
-    """Without the folder's plugins, so perhaps without any."""
+def read_network(document: JsonObject, data: bytes, source: str) -> NetworkConfigList:
+    """The network that a document says, without its folder's plugins, so perhaps without any.
+
+    data: the document as it was read. Raises CniError.
+    """
     name = document.string("name")
     problem = name_problem(name)
     if problem:
         raise CniError(INVALID_CONFIG, f'key "name" (the network\'s): {problem}')
     version = choose_version(document)
-    inlined = _flag(document, "loadOnlyInlinedPlugins")
+    inlined = document.flag("loadOnlyInlinedPlugins")
     if _is_single(document):
         plugins: tuple[PluginConf, ...] = (_plugin(document, source),)
         upgraded: dict[str, JsonValue] = {
@@ -139,8 +142,8 @@ def _network(document: JsonObject, data: bytes, source: str) -> NetworkConfigLis
         name=name,
         version=version,
         plugins=plugins,
-        disable_check=_flag(document, "disableCheck"),
-        disable_gc=_flag(document, "disableGC"),
+        disable_check=document.flag("disableCheck"),
+        disable_gc=document.flag("disableGC"),
         load_only_inlined_plugins=inlined,
         data=data,
         source=source,
@@ -187,14 +190,6 @@ def _with_plugins(network: NetworkConfigList, more: tuple[PluginConf, ...]) -> N
     # What the cache keeps must be the network by itself: a folder may have changed by the DEL.
     whole["loadOnlyInlinedPlugins"] = True
     return replace(network, plugins=plugins, data=compact(whole))
-
-
-def _flag(document: JsonObject, key: str) -> bool:
-    """A boolean, which Go's libcni also takes as the string "true" or "false" in any case."""
-    value = document.get(key)
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    return document.boolean(key)
 
 
 def choose_version(document: JsonObject) -> str:

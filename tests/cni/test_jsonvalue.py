@@ -282,3 +282,36 @@ def test_any_bytes_are_a_value_or_a_decode_failure(data: bytes) -> None:
         return
     assert failure.code == DECODE_FAILURE
     failure.msg.encode()
+
+
+def test_a_list_of_lists_of_objects() -> None:
+    document = JsonObject({"sets": [[{"a": 1}, {"b": 2}], [{}]]}, "ipam")
+    found = document.object_lists("Sets", "lists")
+    assert [[(one.raw, one.where) for one in inner] for inner in found] == [
+        [({"a": 1}, "ipam.Sets[0][0]"), ({"b": 2}, "ipam.Sets[0][1]")],
+        [({}, "ipam.Sets[1][0]")],
+    ]
+    for wrong in ([[]], [{}], [None], [7]):
+        with pytest.raises(CniError, match=r'"sets\[0\]".*expected lists'):
+            JsonObject({"sets": [*wrong]}).object_lists("sets", "lists")
+
+
+def test_names_with_texts() -> None:
+    document = JsonObject({"a.B": "x", "a.b": "", "gone": None}, "sysctl")
+    assert document.texts() == {"a.B": "x", "a.b": ""}
+    with pytest.raises(CniError, match=r'"sysctl.a": found 1, expected a string'):
+        JsonObject({"a": 1}, "sysctl").texts()
+
+
+def test_one_key_replaced() -> None:
+    document = JsonObject({"IPAM": {"type": "x"}, "mtu": 9}, "plugins[0]")
+    made = document.replaced("ipam", {"type": "y"})
+    assert (made.raw, made.where) == ({"mtu": 9, "ipam": {"type": "y"}}, "plugins[0]")
+    assert document.raw["IPAM"] == {"type": "x"}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, True), ("TRUE", True), ("false", False)])
+def test_a_flag_may_be_a_word(value: bool | str, expected: bool) -> None:
+    assert JsonObject({"on": value}).flag("on") is expected
+    with pytest.raises(CniError, match="expected true or false"):
+        JsonObject({"on": "yes"}).flag("on")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from cni import jsontext
 from cni.errors import CniError
-from cni.jsonvalue import JsonObject
 from cni.record import replace
 from cni_vxlan.peers import default_mode
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from cni.call import Call
     from cni.ip import Network
-    from cni.jsonvalue import JsonValue
+    from cni.jsonvalue import JsonObject, JsonValue
 
 HOST_LOCAL = "host-local"
 ETCD_IPAM = "etcd-ipam"
@@ -99,5 +98,5 @@ def _without(raw: dict[str, JsonValue], keys: Iterable[str]) -> dict[str, JsonVa
 
 
 def _with_ipam(call: Call, ipam: dict[str, JsonValue]) -> Call:
-    raw: dict[str, JsonValue] = {**_without(call.config.raw, ("ipam",)), "ipam": ipam}
-    return replace(call, config=JsonObject(raw), stdin=jsontext.dumps(raw).encode())
+    config = call.config.replaced("ipam", ipam)
+    return replace(call, config=config, stdin=jsontext.dumps(config.raw).encode())
