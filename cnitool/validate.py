@@ -1,7 +1,8 @@
 """`cnitool validate`: everything that is wrong with a network's configuration, at once.
 
 ADD stops at the first mistake and passes over a misspelt key. This looks for them all, on the file
-as written: keys and their types, the order of plugins, the addresses, the executables.
+as written: keys and their types by the published schemas, what does not fit each other by the
+plugins' own readers, the order of plugins, the addresses, the executables.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ import sys
 from cni.errors import CniError
 from cni.execute import find
 from cni.jsonvalue import JsonObject, parse_object
-from cni_vxlan import ipam_call, overlay, peers
-from cnitool import known
+from cni_vxlan.peers import default_mode
+from cnitool import known, schemas
 from cnitool.addresses import check_ranges
-from cnitool.schema import ANY, STRING, Finding, check
+from cnitool.schema import Finding, check
+from cnitool.schemas import readers
 from libcni.conf import conf_files, network_from_file, read_file
 from libcni.confdir import NetworkNotFoundError, find_file, network_files, stated_name
+from libcni.gojson import compact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnitool.schema import Keys
+    from cni.jsonvalue import JsonValue
+    from cnitool.schemas import Schema
     from cnitool.settings import Settings
     from libcni.conf import NetworkConfigList
 
@@ -79,11 +83,12 @@ def _static(
     settings: Settings, path: str, document: JsonObject, plugins: list[JsonObject]
 ) -> Iterator[Finding]:
     """What can be seen without running anything. plugins: is filled."""
+    schema = schemas.load(schemas.CONFLIST)
     single = "plugins" not in document.raw and document.has("type")
     if single:
         plugins.append(document)
     else:
-        yield from check(document.raw, known.NETWORK, "")
+        yield from check(document.raw, {**schema, "additionalProperties": False}, "")
         plugins += _inlined(document)
         try:
             plugins += _from_folder(path, document)
@@ -93,7 +98,7 @@ def _static(
         text = "it is missing, which means 0.1.0: no lists, no CHECK, no GC"
         yield Finding("cniVersion", text, fatal=False)
     for index, plugin in enumerate(plugins):
-        yield from _plugin(plugin, first=index == 0)
+        yield from _plugin(plugin, schema, first=index == 0)
     yield from _same_name(settings, path)
 
 
@@ -119,20 +124,16 @@ def _from_folder(path: str, document: JsonObject) -> list[JsonObject]:
     return found
 
 
-def _plugin(plugin: JsonObject, *, first: bool) -> Iterator[Finding]:
+def _plugin(plugin: JsonObject, schema: Schema, *, first: bool) -> Iterator[Finding]:
     kind = plugin.get("type")
     if not isinstance(kind, str) or not kind:
         yield Finding(plugin.place("type"), "it is missing, expected the plugin's executable")
         kind = ""
-    own = known.PLUGINS.get(kind)
-    keys: Keys = {**known.PLUGIN, "*": ANY} if own is None else {**known.PLUGIN, **own}
-    if not plugin.where:  # a network in one object
-        keys = {**known.NETWORK, **keys}
-    keys = {**keys, "prevResult": ANY}
-    found = list(check(plugin.raw, keys, plugin.where))
+    found = list(check(plugin.raw, _schema_of(plugin, kind, schema), plugin.where))
     yield from found
-    if kind == "vxlan" and not found:
-        yield from _overlay(plugin)
+    ipam = plugin.get("ipam")
+    if kind in readers.INTERFACES and not found and isinstance(ipam, (dict, type(None))):
+        yield from _read(readers.INTERFACES[kind], plugin)
     if plugin.has("prevResult"):
         text = "a plugin gets the result of the one before it; this one is never sent"
         yield Finding(plugin.place("prevResult"), text, fatal=False)
@@ -140,31 +141,71 @@ def _plugin(plugin: JsonObject, *, first: bool) -> Iterator[Finding]:
         text = f"{kind} changes what another plugin has made, but is the first: put one before it"
         yield Finding(plugin.place("type"), text)
     yield from _capability(plugin, kind)
-    yield from _ipam(plugin, kind)
+    yield from _ipam(plugin, kind, schema)
 
 
-def _overlay(plugin: JsonObject) -> Iterator[Finding]:
-    """What no table of types shows: keys that do not fit each other, as the plugin reads them."""
+def _schema_of(plugin: JsonObject, kind: str, schema: Schema) -> Schema:
+    """The schema of a plugin; of one that is not ours what all have in common."""
+    definitions = schema["$defs"]
+    assert isinstance(definitions, dict)
+    own = definitions.get(kind if kind in readers.INTERFACES else _ANY)
+    assert isinstance(own, dict)
+    properties = own["properties"]
+    assert isinstance(properties, dict)
+    if kind not in readers.INTERFACES:
+        own = {"type": "object", "additionalProperties": {}}
+        properties = {key: properties[key] for key in ("type", "name", "cniVersion", *_COMMON)}
+    # What is passed over without a word, or with one of its own below.
+    properties = {**properties, "prevResult": {}, "ipam": {}, "cniVersions": {}}
+    if not plugin.where:  # a network in one object
+        listed = schema["properties"]
+        assert isinstance(listed, dict)
+        properties = {**listed, **properties}
+    return {**own, "properties": properties}
+
+
+_ANY = "loopback"
+_COMMON = ("capabilities", "args", "runtimeConfig")
+
+
+def _read(reader: readers.Reader, plugin: JsonObject) -> Iterator[Finding]:
+    """What no schema shows: keys that do not fit each other, as the plugin reads them."""
+    config = plugin
+    if not plugin.has("runtimeConfig"):
+        config = plugin.replaced(
+            "runtimeConfig",
+            {key: value for key, value in _LIKELY.items() if _declares(plugin, key)},
+        )
     try:
-        overlay.read(plugin, "validated")
-        if _gets_its_ranges(plugin):
-            ipam_call.refuse_ranges(plugin)
+        sent = parse_object(compact(config.raw), "the config")  # 1500.0 arrives as 1500
+        reader.of(JsonObject(sent.raw, config.where))
     except CniError as error:
         yield Finding("", error.msg)
+
+
+_LIKELY: dict[str, JsonValue] = {
+    "deviceID": "0000:00:00.0",
+    "ipRanges": [[{"subnet": "192.0.2.0/24"}]],
+}
+"""What a runtime may send in place of what a config then need not say."""
+
+
+def _declares(plugin: JsonObject, capability: str) -> bool:
+    declared = plugin.get("capabilities")
+    return isinstance(declared, dict) and JsonObject(declared).get(capability) is True
 
 
 def _gets_its_ranges(plugin: JsonObject) -> bool:
     """Whether the IPAM plugin's ranges are filled in: a host's subnets of a routed overlay."""
     section = plugin.get("peers")
     engine = str(section.get("type", "")) if isinstance(section, dict) else ""
-    mode = plugin.get("mode") or peers.default_mode(engine)
+    mode = plugin.get("mode") or default_mode(engine)
     return plugin.get("type") == "vxlan" and mode != "l2"
 
 
 def _capability(plugin: JsonObject, kind: str) -> Iterator[Finding]:
     needed = known.NEEDS_CAPABILITY.get(kind)
-    declared = plugin.get("capabilities")
-    if needed is None or (isinstance(declared, dict) and JsonObject(declared).get(needed)):
+    if needed is None or _declares(plugin, needed):
         return
     if any(plugin.has(key) for key in ("runtimeConfig", "ingressRate", "egressRate")):
         return
@@ -172,7 +213,7 @@ def _capability(plugin: JsonObject, kind: str) -> Iterator[Finding]:
     yield Finding(plugin.place("capabilities"), text, fatal=False)
 
 
-def _ipam(plugin: JsonObject, kind: str) -> Iterator[Finding]:
+def _ipam(plugin: JsonObject, kind: str, schema: Schema) -> Iterator[Finding]:
     value = plugin.get("ipam")
     place = plugin.place("ipam")
     if value is None or value == {}:
@@ -180,18 +221,29 @@ def _ipam(plugin: JsonObject, kind: str) -> Iterator[Finding]:
             yield Finding(place, "it is missing, but isGateway needs addresses")
         return
     if not isinstance(value, dict):
-        yield from check(value, {}, place)
+        yield from check(value, {"type": "object"}, place)
         return
     ipam = JsonObject(value, place)
     if kind in known.CHAINED or kind == "loopback":
         yield Finding(place, f"{kind} allocates no addresses and ignores it", fatal=False)
     allocator = ipam.get("type")
+    if allocator is None and _gets_its_ranges(plugin):
+        allocator = "host-local"
     if not isinstance(allocator, str) or not allocator:
         yield Finding(ipam.place("type"), 'it is missing, expected such as "host-local"')
-        allocator = ""
-    yield from check(value, known.IPAM.get(allocator, {"type": STRING, "*": ANY}), place)
-    if allocator in known.RANGES and not _gets_its_ranges(plugin):
-        yield from check_ranges(ipam)
+        return
+    definitions = schema["$defs"]
+    assert isinstance(definitions, dict)
+    reader = readers.IPAM.get(allocator)
+    own = definitions[allocator] if reader is not None else None
+    found = list(check(value, own, place)) if isinstance(own, dict) else []
+    given = _gets_its_ranges(plugin) or (kind == "vxlan" and allocator == "etcd-ipam")
+    says = any(map(ipam.has, ("ranges", "subnet"))) or not _declares(plugin, "ipRanges")
+    if allocator in known.RANGES and says and not _gets_its_ranges(plugin):
+        found += check_ranges(ipam)
+    yield from found
+    if reader is not None and not found and not given:
+        yield from _read(reader, plugin)
 
 
 def _same_name(settings: Settings, path: str) -> Iterator[Finding]:

@@ -10,12 +10,23 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from cnitool.known import IPAM, PLUGINS
-from cnitool.schema import ADDRESS, BOOLEAN, FLAG, INTEGER, INTERFACE, MAC, STRING, SUBNET
+from cnitool import schemas
 from tests.fuzz.campaign import Draw
 
 if TYPE_CHECKING:
-    from cnitool.schema import Kind
+    from cnitool.schemas import Schema
+
+_DEFINITIONS: Any = schemas.load(schemas.CONFLIST)["$defs"]
+KEYS: dict[str, dict[str, Any]] = {
+    name: {
+        key: kind
+        for key, kind in each["properties"].items()
+        if key not in ("type", "name", "cniVersion", "capabilities", "runtimeConfig", "args")
+    }
+    for name, each in _DEFINITIONS.items()
+    if "properties" in each
+}
+"""The keys of every plugin, each with its schema."""
 
 INJECTIONS = [
     '" accept }; flush ruleset; {', "; flush ruleset", "}; delete table inet foreign; {",
@@ -87,18 +98,26 @@ def value(draw: Draw, depth: int = 0) -> Any:
     return {word(draw): value(draw, depth + 1) for _ in range(draw.randrange(4))}
 
 
-def plausible(draw: Draw, kind: Kind) -> Any:
+def plausible(draw: Draw, kind: Schema) -> Any:
     """A value of the kind that a key is to have, now and then any."""
     if draw.random() < 0.2:
         return value(draw)
-    if isinstance(kind, tuple):
-        return draw.choice(kind)
-    if isinstance(kind, list):
-        return [plausible(draw, kind[0]) for _ in range(draw.choice((0, 1, 1, 2, 3)))]
-    if isinstance(kind, dict):
-        wanted = draw.sample(sorted(kind), min(len(kind), draw.randrange(4)))
-        return {(key if key != "*" else word(draw)): plausible(draw, kind[key]) for key in wanted}
-    return _PLAUSIBLE.get(kind, value)(draw)
+    return _made(draw, kind)
+
+
+def _made(draw: Draw, kind: Any) -> Any:
+    if "enum" in kind:
+        return draw.choice(kind["enum"])
+    if kind.get("type") == "array":
+        return [plausible(draw, kind["items"]) for _ in range(draw.choice((0, 1, 1, 2, 3)))]
+    if kind.get("type") == "object":
+        keys = kind.get("properties", {})
+        wanted = draw.sample(sorted(keys), min(len(keys), draw.randrange(4)))
+        made = {key: plausible(draw, keys[key]) for key in wanted}
+        names = kind.get("additionalProperties")
+        return {**made, word(draw): plausible(draw, names)} if isinstance(names, dict) else made
+    found = kind.get("type") or str(kind.get("$ref", "")).removeprefix("#/$defs/")
+    return _PLAUSIBLE.get(found, value)(draw)
 
 
 def _address(draw: Draw) -> str:
@@ -106,14 +125,13 @@ def _address(draw: Draw) -> str:
 
 
 _PLAUSIBLE: dict[str, Any] = {
-    STRING: word,
-    INTEGER: lambda draw: draw.choice(NUMBERS),
-    BOOLEAN: lambda draw: draw.random() < 0.5,
-    FLAG: lambda draw: draw.choice([True, False, "true", "FALSE"]),
-    ADDRESS: _address,
-    SUBNET: lambda draw: draw.choice(ADDRESSES),
-    INTERFACE: lambda draw: draw.choice(ADDRESSES),
-    MAC: lambda draw: draw.choice(ADDRESSES[-6:]),
+    "string": word,
+    "integer": lambda draw: draw.choice(NUMBERS),
+    "boolean": lambda draw: draw.random() < 0.5,
+    "address": _address,
+    "subnet": lambda draw: draw.choice(ADDRESSES),
+    "interface": lambda draw: draw.choice(ADDRESSES),
+    "mac": lambda draw: draw.choice(ADDRESSES[-6:]),
 }
 
 # ---- documents ---------------------------------------------------------------------------------
@@ -184,14 +202,15 @@ def _nudged(draw: Draw, old: Any) -> Any:
 def _add(draw: Draw, document: dict[str, Any]) -> None:
     """A key that the plugin, its IPAM plugin or the specification knows."""
     kind = document.get("type")
-    keys = dict(PLUGINS.get(kind, {})) if isinstance(kind, str) else {}
+    keys = KEYS.get(kind, {}) if isinstance(kind, str) else {}
     target = document
     ipam = document.get("ipam")
     if isinstance(ipam, dict) and draw.random() < 0.4:
         target = ipam
         named = ipam.get("type")
-        keys = dict(IPAM.get(named, {})) if isinstance(named, str) else {}
-    keys = {**keys, "dns": {"nameservers": [STRING], "search": [STRING]}, "mtu": INTEGER}
+        keys = KEYS.get(named, {}) if isinstance(named, str) else {}
+    keys = {**keys, "dns": KEYS["bridge"]["dns"], "mtu": KEYS["bridge"]["mtu"]}
+    keys.pop("ipam", None)
     key = draw.choice(sorted(keys))
     if key in PATHS:
         return
