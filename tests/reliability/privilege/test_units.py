@@ -55,7 +55,9 @@ def bounded(directory: Path, executable: Path, left: Collection[str]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("unit", "needed"), [("cnid.service", CNID), ("cni-dhcp.service", DHCP)], ids=str
+    ("unit", "needed"),
+    [("cnid.service", CNID), ("cni-dhcp.service", DHCP)],
+    ids=["cnid", "dhcp"],  # a set's text is another in each process
 )
 def test_a_unit_leaves_just_what_is_needed(unit: str, needed: set[str]) -> None:
     assert bounding_set(unit) == needed
