@@ -15,7 +15,7 @@ SEED ?= $(shell date +%Y%m%d)
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power fuzz lint build documents release install uninstall bench bench-overlay plot format lock schemas venv clean
+.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power test-packages fuzz lint build documents release deb wheel install uninstall bench bench-overlay plot docs format lock schemas venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -26,6 +26,7 @@ help:
 	@echo 'make test-kill  every plugin killed, and every call failed, at each system call'
 	@echo 'make test-power   the power fails at every system call, and under a whole machine'
 	@echo 'make test-races   ten thousand calls at once, and each call in the middle of each other'
+	@echo 'make test-packages   all of what is released: upgraded, switched to and back, on a bare Debian'
 	@echo 'make fuzz       100,000 hostile inputs and more; SEED=NUMBER for those of another day'
 	@echo 'make lint       ruff, mypy, import-linter'
 	@echo 'make build      the executables, in dist/bin/'
@@ -33,10 +34,12 @@ help:
 	@echo '                and puts the units of the daemon into UNITDIR (/etc/systemd/system where that'
 	@echo '                is), man pages and completion into SHAREDIR (/usr/local/share)'
 	@echo 'make uninstall  takes all that away, and brings the other suite back, with running containers'
-	@echo 'make release    dist/release/: the archive that unpacks over $(BINDIR), and its checksum'
+	@echo 'make release    dist/release/: the archive that unpacks over $(BINDIR), and its checksum;'
+	@echo '                make deb, make wheel: a Debian package, and what pip installs, there too'
 	@echo 'make bench      compares them with the reference suite in /usr/lib/cni'
 	@echo 'make bench-overlay   an overlay: its ADD beside bridge, its throughput, its size'
 	@echo 'make plot       draws docs/growth.png from the newest results of make bench'
+	@echo 'make docs       the site, in build/site/; every link must lead somewhere'
 	@echo 'make schemas    makes the JSON Schemas anew, from the readers and the pages of plugins'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
 
@@ -86,6 +89,11 @@ test-races:
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m pytest tests/reliability/races --whole $(ARGS)
 
+test-packages:
+	@packaging/prepare test
+	@$(MAKE) --silent --no-print-directory dist/bin
+	@$(PY) -m pytest tests/packaging --whole $(ARGS)
+
 test-power:
 	@packaging/prepare test
 	@$(PY) -m pytest tests/reliability/power --whole $(ARGS)
@@ -104,6 +112,10 @@ bench-overlay:
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m bench.overlay $(ARGS)
 
+docs:
+	@packaging/prepare docs
+	@.venv-docs/bin/python -m mkdocs --quiet build --strict $(ARGS)
+
 plot:
 	@packaging/prepare plot
 	@.venv-plot/bin/python -m bench.plot $(ARGS)
@@ -118,6 +130,12 @@ dist/share: $(SOURCES) $(DOCUMENTS) pyproject.toml
 
 release: build documents
 	@$(PY) packaging/release.py dist/bin dist/share dist/release
+
+deb: build documents
+	@$(PY) packaging/debian.py dist/bin dist/share dist/release
+
+wheel: venv
+	@$(PY) -m hatchling build -t wheel -d dist/release
 
 install: build documents
 	@$(PY) -m cnitool install --from dist/bin $(PLACES)
@@ -137,6 +155,8 @@ lock: venv
 		--generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
 	@.venv/bin/uv pip compile --group plot --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --quiet --output-file requirements-plot.lock
+	@.venv/bin/uv pip compile --group docs --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements-docs.lock
 
 clean:
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ABOUT = "Attach network namespaces to CNI networks, and find out what is wrong with them."
 ENVIRONMENT = """\
 environment:
-  CNI_PATH      directories with the plugins (default /opt/cni/bin)
+  CNI_PATH      directories with the plugins (default /opt/cni/bin:/usr/lib/cni)
   NETCONFPATH   directory with the network configurations (default /etc/cni/net.d)
   CNI_IFNAME    interface in the namespace (default eth0)
   CNI_ARGS      arguments for the plugins: KEY=VALUE;KEY=VALUE

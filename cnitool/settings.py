@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
     from libcni.conf import NetworkConfigList
 
-PLUGIN_DIRECTORY = "/opt/cni/bin"
+PLUGIN_DIRECTORIES = "/opt/cni/bin:/usr/lib/cni"
+"""The reference's, and that of Debian's packages."""
 
 
 @record
@@ -128,7 +129,7 @@ def read_settings(
     """
     if not 0 <= timeout < float("inf"):
         raise CniError(INVALID_CONFIG, f"--timeout: found {timeout:g}, expected seconds from 0 on")
-    path = environ.get("CNI_PATH") or PLUGIN_DIRECTORY
+    path = environ.get("CNI_PATH") or PLUGIN_DIRECTORIES
     return Settings(
         path=tuple(part for part in path.split(os.pathsep) if part),
         conf_dir=environ.get("NETCONFPATH") or CONF_DIRECTORY,

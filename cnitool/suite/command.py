@@ -20,6 +20,11 @@ SHARE = "pycni-share"
 _SHARES = ("/usr/local/share", "/usr/share")
 
 
+def _beside() -> Path:
+    """The directory of the bundle, when it is the bundle that runs."""
+    return Path(os.path.realpath(sys.executable)).parent
+
+
 @record
 class Places:
     """root: where the machine's root is that this is for. bindir, units, share: as they will be
@@ -39,7 +44,7 @@ class Places:
 
     def release(self) -> Path:
         """The directory with the executables. Raises CniError(INVALID_ENVIRONMENT)."""
-        found = Path(self.source or os.path.dirname(os.path.abspath(sys.executable)))
+        found = Path(self.source or _beside())
         if not any(found.glob(f"{files.CONTENTS_PREFIX}*/")):
             raise CniError(
                 INVALID_ENVIRONMENT,
@@ -56,8 +61,7 @@ class Places:
         if self.documents:
             places = [Path(self.documents)]
         else:
-            beside = Path(os.path.dirname(os.path.abspath(sys.executable)), SHARE)
-            places = [beside, *map(self.below, filter(None, (self.share, *_SHARES)))]
+            places = [_beside() / SHARE, *map(self.below, filter(None, (self.share, *_SHARES)))]
         for place in places:
             if (place / "pycni/systemd").is_dir():
                 return place

@@ -15,3 +15,10 @@ def built() -> Path:
     directory = ROOT / "dist" / "bin"
     assert (directory / "bridge").exists(), "no executables in dist/bin: run `make build` first"
     return directory
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> None:
+    """For a test that takes long: it runs with --whole (`make test-packages`)."""
+    if not request.config.getoption("--whole"):
+        pytest.skip("with --whole, as `make test-packages` has it")
