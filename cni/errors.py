@@ -7,15 +7,26 @@ documented here. A runtime shows `msg` to people; `details` holds what helps to 
 from __future__ import annotations
 
 INCOMPATIBLE_VERSION = 1
+"""The config's `cniVersion` is not known, or knows nothing of what is asked for."""
 UNSUPPORTED_FIELD = 2
+"""A key asks for what this host cannot do."""
 UNKNOWN_CONTAINER = 3
+"""There is no such container; nothing has to be cleaned up."""
 INVALID_ENVIRONMENT = 4
+"""A variable such as CNI_NETNS or CNI_ARGS, or an argument of cnitool, is missing or wrong."""
 IO_FAILURE = 5
+"""A file or directory cannot be read or written."""
 DECODE_FAILURE = 6
+"""A document is no JSON, or not of the shape that it must have."""
 INVALID_CONFIG = 7
+"""A key of the network's configuration is wrong, or does not fit this host or the result of the
+plugin before. Repeating the call does not help; `cnitool validate` finds most of it beforehand."""
 TRY_AGAIN_LATER = 11
+"""It did not work now and may work soon: the runtime is to repeat the call."""
 NOT_AVAILABLE = 50
+"""STATUS: the plugin could not serve an ADD."""
 LIMITED = 51
+"""STATUS: an ADD would work, but the network is not whole."""
 
 INTERNAL = 100
 """A defect of the plugin itself; the traceback is on stderr."""

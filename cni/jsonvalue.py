@@ -50,7 +50,9 @@ def parse_json(data: bytes, what: str) -> JsonValue:
     Raises CniError(DECODE_FAILURE).
     """
     if len(data) > MAX_DOCUMENT:
-        raise CniError(DECODE_FAILURE, f"{what} has more than {MAX_DOCUMENT} bytes")
+        raise CniError(
+            DECODE_FAILURE, f"{what} has more than {MAX_DOCUMENT} bytes, expected at most that many"
+        )
     if not data.strip():
         raise CniError(DECODE_FAILURE, f"{what} is empty, expected a JSON object")
     try:

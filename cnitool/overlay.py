@@ -54,7 +54,8 @@ def _overlay(network: NetworkConfigList) -> tuple[PluginConf, Overlay]:
                 raise within(plugin.where, error) from None
     names = ", ".join(plugin.type for plugin in network.plugins)
     raise CniError(
-        INVALID_CONFIG, f'{network.source}: network "{network.name}" is no overlay: it has {names}'
+        INVALID_CONFIG,
+        f'{network.source}: network "{network.name}" is no overlay: it has {names}, expected vxlan',
     )
 
 
@@ -64,7 +65,7 @@ def _etcd(overlay: Overlay, what: str) -> EtcdPeers:
     raise CniError(
         INVALID_CONFIG,
         f'{what} of network "{overlay.network}" are not in etcd: its peers are of type '
-        f'"{overlay.peers.engine}"',
+        f'"{overlay.peers.engine}", expected "etcd"',
     )
 
 

@@ -96,7 +96,7 @@ class Chain:
                     raise CniError(
                         INCOMPATIBLE_VERSION,
                         f'plugin {plugin.type} does not support config version "{version}": it '
-                        f"supports {', '.join(supported)}",
+                        f'supports {", ".join(supported)}; set "cniVersion" to one of them',
                     )
             except CniError as error:
                 failures.append(self._named(plugin, "VERSION", error))

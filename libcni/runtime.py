@@ -82,7 +82,10 @@ class Runtime:
                 ran += 1
                 result = chain.add(plugin, result)
             if result is None:
-                raise CniError(INVALID_CONFIG, f'network "{network.name}" has no plugins')
+                raise CniError(
+                    INVALID_CONFIG,
+                    f'network "{network.name}" has no plugins, expected at least one',
+                )
             self.cache.store(network, attachment, write_result(result, network.version))
         except BaseException as error:
             # A second ADD fails because of the first: undoing it would cut off what works.
@@ -104,7 +107,8 @@ class Runtime:
         if not at_least(network.version, FIRST_WITH["CHECK"]):
             raise CniError(
                 INCOMPATIBLE_VERSION,
-                f'configuration version "{network.version}" does not support the CHECK command',
+                f'configuration version "{network.version}" does not support the CHECK command: '
+                f'set "cniVersion" to {FIRST_WITH["CHECK"]} or newer',
             )
         if network.disable_check:
             return

@@ -54,7 +54,10 @@ def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
         )
         found = created or find_bridge(nl, config.bridge)
     if found is None:
-        raise CniError(IN_THE_WAY, f"bridge {config.bridge} comes and goes while ADD runs")
+        raise CniError(
+            IN_THE_WAY,
+            f"bridge {config.bridge} comes and goes while ADD runs: see who else removes it",
+        )
     if created is not None:
         _settle(nl, created)
     elif config.vlan_filtering and not bridge.vlan_filtering(found):

@@ -59,7 +59,8 @@ def make(
     """
     if not allocated.ips:
         raise CniError(
-            DELEGATE_FAILED, f"IPAM plugin {ipam} returned missing IP config: no address"
+            DELEGATE_FAILED,
+            f"IPAM plugin {ipam} returned missing IP config: no address, expected at least one",
         )
     if 0 < mtu < _MIN_IPV6_MTU and any(one.address.version == 6 for one in allocated.ips):
         raise CniError(

@@ -52,7 +52,7 @@ class Draws:
         for index, (one, asked) in enumerate(zip(sets, requested, strict=True)):
             reason = one.why_not(asked) if asked is not None else ""
             if reason:
-                error = CniError(NO_ADDRESS, f"requested ip {asked} {reason}")
+                error = CniError(NO_ADDRESS, f"requested ip {asked} {reason}: ask for another one")
                 errors.append(_of_range(index, error))
             self._each.append(_Draw(one, asked, share))
         if errors:
@@ -112,7 +112,8 @@ class _Draw:
             raise CniError(
                 DUPLICATE,
                 f"requested IP address {self._asked} is not available in range set {self._one}: "
-                f"{holder_text(holders[self._asked])} has it",
+                f"{holder_text(holders[self._asked])} has it; ask for another one, or remove that "
+                "container",
             )
         spans = self._one.spans()
         if len(self.considered) == size(spans):

@@ -47,7 +47,10 @@ def find(nl: Netlink, config: HostDevice) -> Found:
     else:
         device = _in_directory(nl, f"{_AUXILIARY}/{auxiliary}/net", "runtimeConfig.deviceID")
     if device.flags & _IFF_LOOPBACK:
-        raise CniError(INVALID_CONFIG, f"{device.name} is every namespace's own and stays in it")
+        raise CniError(
+            INVALID_CONFIG,
+            f"{device.name} is every namespace's own and stays in it: name another device",
+        )
     return Found(device, config.device or device.name)
 
 
@@ -125,8 +128,8 @@ def _in_directory(nl: Netlink, directory: str, key: str) -> Link:
             return found
     raise CniError(
         INVALID_CONFIG,
-        f'key "{key}": found no interface of this host in {directory}: the device is no network '
-        "device, has no driver, or is in another namespace (a container's)",
+        f'key "{key}": found no interface of this host in {directory}, expected one: the device '
+        "is no network device, has no driver, or is in another namespace (a container's)",
     )
 
 

@@ -60,7 +60,7 @@ def _refuse_second(one: RangeSet, held: list[Address], owner: Attachment) -> Non
 def _asked_for(store: Store, one: RangeSet, address: Address) -> Address:
     reason = one.why_not(address)
     if reason:
-        raise CniError(NO_ADDRESS, f"requested ip {address} {reason}")
+        raise CniError(NO_ADDRESS, f"requested ip {address} {reason}: ask for another one")
     name = name_of(wide(address))
     content = store.read(name)
     if content is not None:
@@ -68,7 +68,7 @@ def _asked_for(store: Store, one: RangeSet, address: Address) -> Address:
             raise CniError(
                 DUPLICATE,
                 f"requested IP address {address} is not available in range set {one}: "
-                f"{_holder_text(content)} has it",
+                f"{_holder_text(content)} has it; ask for another one, or remove that container",
             )
         store.remove(name)
     return address

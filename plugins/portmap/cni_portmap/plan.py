@@ -100,7 +100,8 @@ def _require_address(mapping: Mapping, addresses: Dictionary[int, Address]) -> N
     raise CniError(
         INVALID_CONFIG,
         f'key "{mapping.place}.hostIP": found "{mapping.host}", but the container has no '
-        f"IPv{mapping.host.version} address that it could lead to",
+        f"IPv{mapping.host.version} address that it could lead to: give it one, or remove "
+        '"hostIP"',
     )
 
 

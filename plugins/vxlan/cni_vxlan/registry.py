@@ -328,7 +328,7 @@ class Registry:
             raise CniError(
                 INVALID_CONFIG,
                 f'network "{self._network}" has no node {name} in etcd, only '
-                f"{', '.join(names) or 'none at all'}",
+                f"{', '.join(names) or 'none at all'}, expected one of these",
             )
         keys = [one.key for one in (*([stored] if stored else ()), *held)]
         same = [unchanged(own, stored.mod_revision) if stored else absent(own)]

@@ -142,7 +142,8 @@ class Registry:
                 raise CniError(
                     INVALID_CONFIG,
                     f"interface {found.name} has no Ethernet address, by which DHCP servers and "
-                    "routers know a client: dhcp is for kinds of interface that have one",
+                    "routers know a client: choose a kind of interface that has one, or another "
+                    "IPAM plugin",
                 )
             site.place = replace(place, index=found.index)
         except GoneError as gone:
@@ -210,7 +211,9 @@ class Registry:
         except OSError as error:
             raise CniError(NOT_AVAILABLE, _unusable(directory, error).msg) from error
         if room.f_bfree == 0:
-            raise CniError(NOT_AVAILABLE, f"lease directory {directory}: its file system is full")
+            raise CniError(
+                NOT_AVAILABLE, f"lease directory {directory}: its file system is full, make room"
+            )
 
     def _lock(self, owner: str) -> asyncio.Lock:
         """One verb at a time for an attachment."""
