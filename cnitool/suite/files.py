@@ -9,6 +9,7 @@ another suite is kept under another name, and comes back when ours goes.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,12 +121,15 @@ def _remove_old(target: Path, keep: str = "") -> Iterator[str]:
 
 
 def _user(contents: Path) -> str:
+    """A process that has a file of it mapped, or is a launcher that is about to execute it."""
+    replaced = re.compile(rf" {re.escape(str(contents.parent))}/[^/\n]+ \(deleted\)$", re.MULTILINE)
     for maps in Path("/proc").glob("[0-9]*/maps"):
         if maps.parent.name == str(os.getpid()):  # all it needs is in memory
             continue
         try:
-            if f"{contents}/" in maps.read_text(errors="replace"):
-                return maps.parent.name
+            mapped = maps.read_text(errors="replace")
         except OSError:  # it has ended
             continue
+        if f"{contents}/" in mapped or replaced.search(mapped):
+            return maps.parent.name
     return ""

@@ -107,6 +107,23 @@ def test_an_older_build_goes_unless_it_is_in_use(built: Path, target: Path) -> N
     assert not used.exists()
 
 
+def test_an_older_build_stays_for_a_launcher_that_is_about_to_execute_it(
+    built: Path, target: Path
+) -> None:
+    """It has nothing of the library mapped yet, but itself is what has just been replaced."""
+    old = target / "pycni-lib-00000000"
+    old.mkdir()
+    launcher = target / "bridge"
+    launcher.write_bytes(Path("/bin/sleep").read_bytes() + b"pycni-lib-00000000")
+    launcher.chmod(0o755)
+    with subprocess.Popen([launcher, "60"]) as process:
+        assert f"in use by process {process.pid}" in install(built, target)
+        assert old.exists()
+        process.kill()
+    install(built, target)
+    assert not old.exists()
+
+
 def test_uninstalls_only_its_own(built: Path, target: Path) -> None:
     install(built, target)
     (target / "portmap").unlink()
