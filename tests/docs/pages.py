@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parent.parent.parent
-_SKIPPED = {"dist", "build", "node_modules", "site"}
+_SKIPPED = {"dist", "build"}
 _TITLE = re.compile(r'title="([^"]*)"')
 
 
@@ -50,12 +50,9 @@ class Page:
 @cache
 def pages() -> tuple[Page, ...]:
     """All pages that are the project's own."""
-    found = []
-    for path in sorted(ROOT.rglob("*.md")):
-        parts = path.relative_to(ROOT).parts
-        if not any(part.startswith(".") or part in _SKIPPED for part in parts):
-            found.append(read(path))
-    return tuple(found)
+    tops = [one for one in ROOT.iterdir() if one.name not in _SKIPPED and one.name[0] != "."]
+    below = [path for top in tops if top.is_dir() for path in top.rglob("*.md")]
+    return tuple(map(read, sorted([*ROOT.glob("*.md"), *below])))
 
 
 @cache
