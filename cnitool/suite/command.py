@@ -76,7 +76,7 @@ def install(places: Places) -> int:
     """Put executables and what else is asked for in place. Raises CniError, OSError."""
     release, target = places.release(), places.below(places.bindir)
     if release.resolve() != target.resolve():
-        _tell(files.install(release, target))
+        _tell(files.install(release, target, Path(places.bindir).absolute()))
     else:  # unpacked in place
         print(f"{target} has {', '.join(sorted(files.executables(target)))} of this release")
     if places.units:
@@ -139,7 +139,7 @@ def _take_away(places: Places, live: bool) -> None:
         _tell(units.remove(places.templates(), where, bindir, stop=live))
     if places.share:
         _tell(share.remove(places.below(places.share)))
-    _tell(files.remove(places.below(places.bindir)))
+    _tell(files.remove(places.below(places.bindir), Path(places.bindir).absolute()))
 
 
 def _tell(lines: Iterator[str]) -> None:

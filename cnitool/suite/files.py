@@ -21,10 +21,11 @@ FORMER = ".pycni-former"
 UNFINISHED = ".pycni-unfinished"
 
 
-def install(source: Path, target: Path) -> Iterator[str]:
+def install(source: Path, target: Path, named: Path | None = None) -> Iterator[str]:
     """Put the tree that a build left in `source` into `target`; says what it has done.
 
-    Raises OSError.
+    named: what `target` is called on its machine, where this process has another root. Raises
+    OSError.
     """
     target.mkdir(parents=True, exist_ok=True)
     (contents,) = source.glob(f"{CONTENTS_PREFIX}*/")
@@ -42,11 +43,11 @@ def install(source: Path, target: Path) -> Iterator[str]:
     yield f"installed {', '.join(sorted(executables(target)))} in {target}"
     if kept:
         yield f"kept {', '.join(kept)} of another suite, to come back when this one is uninstalled"
-    yield from _remove_old(target, keep=contents.name)
+    yield from _remove_old(target, named or target, keep=contents.name)
 
 
-def remove(target: Path) -> Iterator[str]:
-    """Remove from `target` what `install` put there, and bring back what it kept."""
+def remove(target: Path, named: Path | None = None) -> Iterator[str]:
+    """Remove from `target` what `install` put there; bring back what it kept. Raises OSError."""
     names = sorted(executables(target))
     back = [name for name in names if os.path.lexists(former(target / name))]
     for name in names:
@@ -59,7 +60,7 @@ def remove(target: Path) -> Iterator[str]:
         yield f"brought back {', '.join(back)} of the former suite"
     for left in sorted(target.glob(f"*{FORMER}")):
         yield f"left {left}: somebody has put another {left.name.removesuffix(FORMER)} in its place"
-    yield from _remove_old(target)
+    yield from _remove_old(target, named or target)
 
 
 def executables(target: Path) -> list[str]:
@@ -108,12 +109,12 @@ def _replace(file: Path, target: Path, copies: dict[int, Path]) -> None:
     unfinished.replace(target)
 
 
-def _remove_old(target: Path, keep: str = "") -> Iterator[str]:
+def _remove_old(target: Path, named: Path, keep: str = "") -> Iterator[str]:
     """Remove library directories but one, unless a running process has mapped a file of it."""
     for contents in target.glob(f"{CONTENTS_PREFIX}*/"):
         if contents.name == keep:
             continue
-        user = _user(contents)
+        user = _user(named / contents.name)
         if user:
             yield f"left {contents}, in use by process {user}, to the next install"
         else:
@@ -128,6 +129,8 @@ def _user(contents: Path) -> str:
             continue
         try:
             mapped = maps.read_text(errors="replace")
+        except PermissionError:  # then who knows
+            return f"{maps.parent.name}, perhaps"
         except OSError:  # it has ended
             continue
         if f"{contents}/" in mapped or replaced.search(mapped):

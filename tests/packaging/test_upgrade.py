@@ -41,11 +41,20 @@ def older(built: Path, tmp_path: Path) -> Path:
 
 
 def install(source: Path, target: Path) -> str:
-    command = [sys.executable, "-m", "cnitool", "install", "--from", source, target]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "cnitool",
+        "install",
+        "--from",
+        source,
+        target,
+    ]
     done = subprocess.run(
         command, cwd=ROOT, text=True, capture_output=True, check=True, timeout=SECONDS
     )
-    return done.stdout
+    said: str = done.stdout
+    return said
 
 
 def call(bindir: Path, verb: str, config: dict[str, Any], ns: Namespace, socket: str) -> Any:
