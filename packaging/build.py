@@ -34,8 +34,7 @@ def build(target: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}build: PyInstaller failed")
-    (contents,) = made.glob(f"{CONTENTS_PREFIX}*")
-    contents = contents.rename(made / "bin" / contents.name)
+    (contents,) = (made / "bin").glob(f"{CONTENTS_PREFIX}*")
     launcher = made / "bin" / DAEMON
     compile_launcher(launcher, contents.name.removeprefix(CONTENTS_PREFIX))
     for name in PLUGINS:

@@ -1,10 +1,10 @@
 """The first Python that a plugin's executable runs: it finds the modules, then calls the door.
 
-It stands in for PyInstaller's own bootstrap (see `pycni.spec`), which costs a plugin 2.5 ms of
-the 11 it needs to get here: all modules come from one file read once, instead of one archive
-lookup, read and inflation for each. The launcher executes it with its own path as argv[0]: that
-name, `bridge`, `host-local`, ..., picks the plugin, and `cnid` the daemon, as does `dhcp daemon`
-that of dhcp.
+It is inside the program (see `embed.py`) and stands in for PyInstaller's own bootstrap (see
+`pycni.spec`): all modules come from one file read once, instead of one archive lookup, read and
+inflation for each. The launcher executes the program with its own path as argv[0]: that name,
+`bridge`, `host-local`, ..., picks the plugin, and `cnid` the daemon, as does `dhcp daemon` that of
+dhcp.
 """
 
 # Everything imported here is compiled into the interpreter. Not even `from __future__ import
@@ -92,14 +92,11 @@ def open_standard_streams() -> None:
 def main() -> int:
     """Serve one call; returns the exit status."""
     open_standard_streams()
-    home: str = sys._MEIPASS  # type: ignore[attr-defined]  # set by the bootloader
+    home = os.path.dirname(sys.executable)
     # After the two finders of what is compiled into the interpreter, before the file system.
     sys.meta_path.insert(2, StoredModules(home))
-    sys.path.clear()  # a module from anywhere else would be a defect of the bundle
-    from cni_bundle.environment import restore_environment
     from cni_bundle.plugins import DAEMON, DHCP_DAEMON, PLUGINS
 
-    restore_environment(os.environ, home)
     name = os.path.basename(sys.argv[0])
     if (name, *sys.argv[1:2]) == DHCP_DAEMON:
         from cni_dhcp.daemon.main import main as run_dhcp_daemon

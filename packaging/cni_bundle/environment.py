@@ -1,7 +1,7 @@
-"""Give the process back the environment it was meant to have.
+"""Give cnitool back the environment it was meant to have.
 
 PyInstaller's bootloader points the dynamic loader into the bundle and leaves notes to itself in
-the environment; what a plugin executes (a delegate, a tool) must see none of it.
+the environment; what it executes (a plugin, a tool) must see none of it.
 """
 
 from __future__ import annotations

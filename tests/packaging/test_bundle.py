@@ -212,8 +212,7 @@ def test_a_copy_delegates_in_process(
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         executed = re.findall(r'execve\("([^"]*)"', trace.read_text())
-        assert executed[0] == str(there / "bridge")
-        assert set(executed[1:]) == {str(python_half(there))}
+        assert executed == [str(there / "bridge"), str(python_half(there))]
 
 
 def test_an_unknown_name_is_told_what_there_is(built: Path, tmp_path: Path) -> None:
@@ -296,7 +295,7 @@ def test_called_by_a_process_of_the_same_executable(built: Path) -> None:
 def test_a_delegate_sees_the_callers_environment(
     built: Path, host: Host, tmp_path: Path, container: Namespace, before: str | None
 ) -> None:
-    """What the bootloader sets for itself would make foreign programs load our libraries."""
+    """Whatever the executable finds its own libraries by, foreign programs must not load them."""
     seen = tmp_path / "seen"
     spy = tmp_path / "spy"
     spy.write_text(f"#!/bin/sh\n[ -e {seen} ] || env -0 > {seen}\nexit 1\n")
@@ -347,8 +346,7 @@ def test_needs_neither_python_nor_libnftables_on_the_machine(
     (contents,) = built.glob("pycni-lib-*")
     bundled = {path.name for path in contents.glob("lib*.so.*")}
     assert "libnftables.so.1" in bundled
-    # The bootloader itself is linked with zlib, which no Debian is without.
-    hidden = _system_libraries(bundled - {"libz.so.1"})
+    hidden = _system_libraries(bundled)
     assert any("libnftables" in path for path in hidden), hidden
     config = {
         "cniVersion": "1.0.0",
@@ -373,7 +371,7 @@ def test_needs_no_openssl_on_the_machine(
     """The same of an etcd that wants TLS."""
     (contents,) = built.glob("pycni-lib-*")
     bundled = {path.name for path in contents.glob("lib*.so.*")}
-    hidden = _system_libraries(bundled - {"libz.so.1"})
+    hidden = _system_libraries(bundled)
     assert any("libssl" in path for path in hidden), hidden
     authority = Authority(tmp_path / "tls")
     files = authority.issue("etcd", "IP:127.0.0.1")
