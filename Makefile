@@ -15,7 +15,7 @@ SEED ?= $(shell date +%Y%m%d)
 SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power test-packages fuzz lint build documents release deb wheel install uninstall bench bench-overlay plot docs format lock schemas errors venv clean
+.PHONY: help demo demo-overlay test test-heal test-kill test-races test-power test-packages fuzz lint build documents release deb wheel install uninstall bench bench-overlay plot docs pictures format lock schemas errors venv clean
 
 help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
@@ -40,6 +40,7 @@ help:
 	@echo 'make bench-overlay   an overlay: its ADD beside bridge, its throughput, its size'
 	@echo 'make plot       draws docs/growth.png from the newest results of make bench'
 	@echo 'make docs       the site, in build/site/; every link must lead somewhere'
+	@echo '                make pictures: docs/pictures/, from its scenes'
 	@echo 'make schemas    makes the JSON Schemas anew, from the readers and the pages of plugins;'
 	@echo '                make errors: docs/errors.md, from the code'
 	@echo 'make format     ruff format; make lock solves requirements.lock anew; make clean'
@@ -116,6 +117,9 @@ bench-overlay:
 docs:
 	@packaging/prepare docs
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs --quiet build --strict $(ARGS)
+
+pictures: venv
+	@$(PY) packaging/pictures.py
 
 plot:
 	@packaging/prepare plot
