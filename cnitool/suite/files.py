@@ -129,9 +129,7 @@ def _user(contents: Path) -> str:
             continue
         try:
             mapped = maps.read_text(errors="replace")
-        except PermissionError:  # then who knows
-            return f"{maps.parent.name}, perhaps"
-        except OSError:  # it has ended
+        except OSError:  # it has ended, or is one that not even root may look into
             continue
         if f"{contents}/" in mapped or replaced.search(mapped):
             return maps.parent.name

@@ -52,7 +52,7 @@ def test_kubernetes_takes_it(manifest: Any, validator: Draft7Validator) -> None:
     [
         (("spec", "template", "spec"), "hostNetwrok", True),
         (("spec", "template", "spec", "containers", 0), "command", "cnid"),
-        (("spec",), "selector", None),
+        (("metadata",), "name", 5),
     ],
 )
 def test_the_schema_would_find_a_mistake(
