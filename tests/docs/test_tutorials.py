@@ -40,8 +40,9 @@ def tried(page: Page, directory: Path, plugin: str) -> subprocess.CompletedProce
     """The page's test of this plugin, as pytest of another project runs it."""
     (directory / "offlimits.py").write_text(plugin)
     (directory / "test_offlimits.py").write_text(page.block("test_offlimits.py").text)
+    options = ("-q", "-p", "no:cacheprovider", "--basetemp", directory / "inner")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_offlimits.py"],
+        [sys.executable, "-m", "pytest", *options, "test_offlimits.py"],
         cwd=directory,
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
         text=True,

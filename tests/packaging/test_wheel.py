@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -12,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import read
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120
 # What the project ships beside code: a page's parts, and the mark of typed packages.
 DATA = (".css", ".html", ".js", ".json", "py.typed")
-PACKAGES = ("cni", "libcni", "cnitool")
+PACKAGES = ("cni", "cni_testing", "libcni", "cnitool")
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environ: str) -> str:
@@ -71,6 +74,16 @@ def test_no_file_of_the_packages_is_missing(wheel: Path) -> None:
         }
         assert f"{package}/py.typed" in wanted
         assert wanted <= packed
+
+
+def test_a_plugin_of_ones_own_is_tested_with_it(python: Path, tmp_path: Path) -> None:
+    page = read(ROOT / "docs" / "tutorial" / "plugin.md")
+    for name in ("offlimits.py", "test_offlimits.py"):
+        (tmp_path / name).write_text(page.block(name).text)
+    options = ("-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "inner")
+    run(python, "-m", "pytest", *options, cwd=tmp_path, PATH=os.environ["PATH"])
+    where = run(python, "-c", "import cni_testing; print(cni_testing.__file__)", cwd=tmp_path)
+    assert Path(where.strip()).is_relative_to(python.parents[1])
 
 
 def test_libraries_and_tool_work_there(built: Path, python: Path, tmp_path: Path) -> None:
