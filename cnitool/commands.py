@@ -138,9 +138,21 @@ def _install_arguments(parser: Parser, common: Parser) -> None:
 def _uninstall_arguments(parser: Parser, common: Parser) -> None:
     del common
     _places_arguments(parser)
-    parser.add_argument(
+    rules = parser.add_mutually_exclusive_group()
+    rules.add_argument(
         "--keep-rules", action="store_true", help="do not move rules of running containers"
     )
+    rules.add_argument(
+        "--only-rules", action="store_true", help="move them to iptables, and remove nothing"
+    )
+
+
+def _explain_arguments(parser: Parser, common: Parser) -> None:
+    _network(parser, common)
+    parser.add_argument(
+        "--container", metavar="ID", default="", help="a container's id, from which names follow"
+    )
+    _for_programs(parser)
 
 
 def _schema_arguments(parser: Parser, common: Parser) -> None:
@@ -205,6 +217,12 @@ def _validate(settings: Settings, options: Options) -> int:
     from cnitool import validate
 
     return validate.run(settings, options.network)
+
+
+def _explain(settings: Settings, options: Options) -> int:
+    from cnitool.explain import command
+
+    return command.run(settings, options.network, options.container, as_json=options.json)
 
 
 def _schema(settings: Settings, options: Options) -> int:
@@ -293,7 +311,12 @@ def _install(settings: Settings, options: Options) -> int:
 def _uninstall(settings: Settings, options: Options) -> int:
     from cnitool.suite import command
 
-    return command.uninstall(settings, _places(options), keep_rules=options.keep_rules)
+    return command.uninstall(
+        settings,
+        _places(options),
+        keep_rules=options.keep_rules,
+        only_rules=options.only_rules,
+    )
 
 
 def _places(options: Options) -> Places:
@@ -332,6 +355,12 @@ COMMANDS = (
         "look for mistakes in a network's configuration",
         _network_and_ignored_netns,
         _validate,
+    ),
+    Command(
+        "explain",
+        "tell what an add would do on this host, and do nothing of it",
+        _explain_arguments,
+        _explain,
     ),
     Command(
         "schema",

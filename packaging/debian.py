@@ -97,8 +97,12 @@ fi
 _PRERM = """\
 #!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-    deb-systemd-invoke stop cnid.socket cnid.service >/dev/null || true
+if [ "$1" = remove ]; then
+    if [ -d /run/systemd/system ]; then
+        deb-systemd-invoke stop cnid.socket cnid.service >/dev/null || true
+    fi
+    # To where the next suite's DEL finds them; without it, a port would stay with a dead address.
+    /usr/lib/cni/cnitool uninstall --only-rules /usr/lib/cni || true
 fi
 """
 _POSTRM = """\

@@ -87,29 +87,42 @@ def install(places: Places) -> int:
     return 0
 
 
-def uninstall(settings: Settings, places: Places, *, keep_rules: bool) -> int:
-    """Take it away, and bring back what stood there before. Raises CniError, OSError."""
+def uninstall(
+    settings: Settings, places: Places, *, keep_rules: bool, only_rules: bool = False
+) -> int:
+    """Take it away, and bring back what stood there before. Raises CniError, OSError.
+
+    keep_rules: leave rules of running containers where they are. only_rules: only move them, for a
+    package manager that takes the rest away.
+    """
     target = places.below(places.bindir)
     live = Path(places.root).resolve() == Path("/")
     coming = set(files.kept(target)) if target.is_dir() else set()
-    if live and coming and not keep_rules:
+    if live and only_rules:
+        _hand_over(settings, places, None)
+    elif live and coming and not keep_rules:
         _hand_over(settings, places, coming)
     else:
         _take_away(places, live)
     return 0
 
 
-def _hand_over(settings: Settings, places: Places, coming: set[str]) -> None:
-    """The executables last: until then every call finds a suite that knows its rules."""
+def _hand_over(settings: Settings, places: Places, coming: set[str] | None) -> None:
+    """The executables last: until then every call finds a suite that knows its rules.
+
+    coming: the former suite's, for which ours go; None to let ours stay.
+    """
     from cnitool.suite.handover import Handover, strangers
 
     ours = _with_path(settings, places.bindir)
-    for line in strangers(ours, coming | _foreign(places)):
-        print(line)
+    if coming is not None:
+        for line in strangers(ours, coming | _foreign(places)):
+            print(line)
     handover = Handover(ours)
     try:
         _tell(handover.begin())
-        _take_away(places, live=True)
+        if coming is not None:
+            _take_away(places, live=True)
     finally:
         handover.end()
 

@@ -151,6 +151,18 @@ def test_there_and_back_with_running_containers(machine: Machine, host: Host) ->
     assert "10.1.0." not in rules
 
 
+def test_rules_alone_are_moved_for_a_package_manager(machine: Machine, host: Host) -> None:
+    ours = host.container()
+    assert machine.cnitool("install", machine.bindir).returncode == 0
+    address = machine.add(ours, 8082)
+    said = machine.cnitool("uninstall", "--only-rules", machine.bindir)
+    assert said.stdout == "moved the rules of 1 running attachments to iptables\n", said.stderr
+    assert "pycni_" not in machine.tables()
+    assert not machine.is_the_references()
+    assert answers(machine, ours, address, 8082)
+    machine.delete(ours, 8082)
+
+
 def test_back_is_refused_where_rules_would_be_left(machine: Machine, host: Host) -> None:
     """Without iptables there is nowhere to move them to; then nothing is changed."""
     ours = host.container()
