@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -61,26 +63,40 @@ class Machine:
         """The block as a network of this machine."""
         (NETWORKS / block.title).write_text(block.text)
 
-    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            argv, env=self.environ, cwd=self.home, text=True, capture_output=True, timeout=100,
-            check=False,
+            argv, env={**self.environ, **environ}, cwd=self.home, text=True, capture_output=True,
+            timeout=100, check=False,
         )  # fmt: skip
 
     def follow(self, block: Block) -> list[str]:
-        """Run the commands of a console block, each of which succeeds; what each has printed."""
+        """Run the commands of a block, each of which succeeds; what each has printed.
+
+        Of a shell's language they may have what sets variables, for one of them or by `export`.
+        """
         printed = []
         for command in commands(block):
-            done = self.run(*shlex.split(command, comments=True))
+            words = shlex.split(command, comments=True)
+            exports = words[0] == "export"
+            given = list(itertools.takewhile(VARIABLE.match, words[exports:]))
+            environ = dict(one.split("=", 1) for one in given)
+            if exports:
+                self.environ.update(environ)
+                continue
+            done = self.run(*words[len(given) :], **environ)
             assert done.returncode == 0, f"{block}: {command}: {done.stdout}{done.stderr}"
             printed.append(done.stdout)
         return printed
 
 
+VARIABLE = re.compile(r"[A-Z_]+=")
+
+
 def commands(block: Block) -> list[str]:
-    """The lines that a person types, those that a backslash continues as one."""
-    text = block.text.replace("\\\n", " ")
-    return [line[2:].strip() for line in text.splitlines() if line.startswith(("# ", "$ "))]
+    """The lines that a person types: those after a prompt, or all where there is none."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    prompted = [line[2:].strip() for line in lines if line.startswith(("# ", "$ "))]
+    return prompted or [line for line in lines if line.strip()]
 
 
 @pytest.fixture

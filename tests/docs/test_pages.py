@@ -25,7 +25,7 @@ BLOCKS = [block for page in pages() for block in page.blocks]
 JSON = [block for block in BLOCKS if block.language == "json"]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 # A line that a person types: after a prompt, or in a block without any.
-TYPED = re.compile(r"^(?:\w*[#$] )?(?P<command>(?:\w+=\S+ |env '[^']*' )*cnitool\s.*)$")
+TYPED = re.compile(r"^(?:\w*[#$] )?(?P<command>(?:\w+=(?:'[^']*'|\S+) )*cnitool\s.*)$")
 ABBREVIATED = ("…", "...")
 
 
