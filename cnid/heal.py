@@ -23,7 +23,7 @@ import time
 from cni.journal import log
 from cni_firewall import firewalld
 from hostnet.netlink import NetlinkError
-from hostnet.nfwatch import Watch
+from hostnet.nfwatch import IPTABLES, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ LOOK_SECONDS = 60.0
 """How often it looks by itself."""
 _QUIET_SECONDS = 0.02
 """How long it lets announcements gather: they come in crowds when containers do."""
+_TEARDOWN_SECONDS = 0.5
+"""How long it leaves a change of iptables' alone: another suite that deletes a container of ours
+takes its rules first and its link last, and sets no sign that a DEL has begun."""
 _SHARE = 0.2
 """Of its time it may look, over long."""
 _MOST_CREDIT_SECONDS = 20.0
@@ -109,7 +112,8 @@ class HealProcess:
                     return
                 by = self._watch.take()
                 if by:
-                    self._hasten(f"rules were changed by {by}")
+                    after = _TEARDOWN_SECONDS if by == IPTABLES else 0.0
+                    self._hasten(f"rules were changed by {by}", after)
             if self._bus is not None and self._bus.fileno() in ready:
                 self._hear(poll, self._bus)
             if time.monotonic() >= self._due:
@@ -118,13 +122,13 @@ class HealProcess:
     def _ends_within(self, seconds: float) -> bool:
         return bool(select.select([self._stop], [], [], seconds)[0])
 
-    def _hasten(self, why: str) -> None:
-        """Look as soon as its account allows."""
+    def _hasten(self, why: str, after: float = 0.0) -> None:
+        """Look as soon as its account allows, but not before so many seconds are over."""
         now = time.monotonic()
         self._why = why
         self._credit = min(_MOST_CREDIT_SECONDS, self._credit + _SHARE * (now - self._counted))
         self._counted = now
-        self._due = min(self._due, now + max(0.0, -self._credit) / _SHARE)
+        self._due = min(self._due, now + max(after, -self._credit / _SHARE))
 
     def _look(self) -> None:
         found, cost = _look_in_child(self._make)

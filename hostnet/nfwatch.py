@@ -30,6 +30,8 @@ _ROOM = 8 << 20
 _IPTABLES = frozenset(
     (family, name) for family in ("ip", "ip6") for name in ("filter", "nat", "raw")
 )
+IPTABLES = "iptables"
+"""Who has changed a rule of iptables', as far as can be told: its programs, on anybody's behalf."""
 _HOOKS = frozenset(("FORWARD", "OUTPUT", "POSTROUTING", "PREROUTING"))
 
 
@@ -71,7 +73,7 @@ class Watch:
             elif payload.startswith(self._prefix, _NAME_AT):
                 self._ours = True
             elif self._is_of_iptables(kind, payload):
-                by = by or "iptables"
+                by = by or IPTABLES
         return by
 
     def _is_of_iptables(self, kind: int, payload: bytes) -> bool:
