@@ -353,7 +353,7 @@ def test_a_signal_during_the_start_leaves_no_process(
     def spawn(*args: object, **kwargs: object) -> int:
         pid = real(*args, **kwargs)  # type: ignore[arg-type]  # handed on as it came
         started.append(os.pidfd_open(pid))
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)  # to this thread
         return pid
 
     monkeypatch.setattr(os, "posix_spawn", spawn)

@@ -423,8 +423,7 @@ def test_idle_workers_that_are_killed_are_replaced(suite: Suite, daemon: Daemon)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     assert suite.call("STATUS", LOOPBACK).code == 0
-    wait_until(lambda: len(daemon.processes()[1:]) == 2)
-    assert not set(daemon.processes()[1:]) & set(before)
+    wait_until(lambda: len(now := set(daemon.processes()[1:])) == 2 and not now & set(before))
     assert _serves(suite, daemon)
 
 

@@ -133,7 +133,7 @@ def test_signals_wait_until_the_thread_is_back(host: Host, container: Namespace)
     try:
         with container.open() as inside:
             with inside.entered():
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)  # to this thread
                 assert where() == inside.identity[1]
                 assert not struck_in
             assert struck_in == [where()]
