@@ -32,6 +32,8 @@ The verbs:
     detach          DEL and GC
     check           CHECK
     status          STATUS
+    restore         what healing lays down again
+    explain         what ADD would do, in words
 
 What etcd has of it:
 
