@@ -41,8 +41,8 @@ def test_from_python(machine: Machine, readme: Page) -> None:
     assert (done.stdout, done.stderr) == ("10.1.0.2/16\n", "")
 
 
-def test_cnitools_own_page(machine: Machine, readme: Page) -> None:
-    assert readme
+@pytest.mark.usefixtures("readme")
+def test_cnitools_own_page(machine: Machine) -> None:
     first = read(ROOT / "cnitool" / "README.md").blocks[0]
     assert len(machine.follow(first)) == 6
 
