@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cni.bundle import Bundle
     from cni.call import Call
+    from cni.explained import Explained
     from cni.jsonvalue import JsonValue
     from cni.result import Result
 
@@ -74,6 +75,10 @@ class Plugin:
     takes a call such as CHECK's, touches no interface, allocates nothing, leaves alone what is
     there, and gives whether anything had to be done. Plugins whose ADD makes nothing of the kind
     have none.
+
+    explain is none either: what an ADD of this call would do, from the config and by looking at the
+    host. It changes nothing and needs no container: the call's namespace is a name only, and its
+    container's id may be empty.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Plugin:
     status: Callable[[Call], None] | None = None
     needs: tuple[str, ...] = _NEEDS
     restore: Callable[[Call], bool] | None = None
+    explain: Callable[[Call], Explained] | None = None
 
     def added(self, call: Call) -> Result:
         """ADD, with errors that name this plugin and the network."""
@@ -111,6 +117,14 @@ class Plugin:
         """`restore`, with errors that name this plugin and the network."""
         try:
             return self.restore is not None and self.restore(call)
+        except (CniError, OSError) as error:
+            raise self._named(error, call) from error
+
+    def explained(self, call: Call) -> Explained:
+        """`explain`, with errors that name this plugin and the network."""
+        assert self.explain is not None, f"{self.name} explains nothing"
+        try:
+            return self.explain(call)
         except (CniError, OSError) as error:
             raise self._named(error, call) from error
 

@@ -52,8 +52,8 @@ class Settings:
             container_id(netns),
             os.path.abspath(netns),
             self.interface(),
-            self._args(),
-            self._capability_args(),
+            self.args(),
+            self.capability_args(),
         )
 
     def interface(self) -> str:
@@ -63,11 +63,13 @@ class Settings:
             raise CniError(INVALID_ENVIRONMENT, f"CNI_IFNAME: {problem}")
         return self.ifname or "eth0"
 
-    def _args(self) -> tuple[tuple[str, str], ...] | None:
+    def args(self) -> tuple[tuple[str, str], ...] | None:
+        """CNI_ARGS, None without any. Raises CniError."""
         text = self.environ.get("CNI_ARGS", "")
         return parse_args(text) if text else None
 
-    def _capability_args(self) -> Mapping[str, JsonValue] | None:
+    def capability_args(self) -> Mapping[str, JsonValue] | None:
+        """CAP_ARGS, None without any. Raises CniError."""
         text = self.environ.get("CAP_ARGS", "")
         if not text:
             return None

@@ -163,7 +163,7 @@ def ensure_addresses(
         if gateway in present:
             continue
         for other in present:
-            if other in wanted or not _conflict(other, gateway):
+            if other in wanted or not conflict(other, gateway):
                 continue
             if not force:
                 raise CniError(
@@ -179,7 +179,8 @@ def ensure_addresses(
         undo.push(_remove_unused_address, nl, on, gateway)
 
 
-def _conflict(other: ip.Interface, gateway: ip.Interface) -> bool:
+def conflict(other: ip.Interface, gateway: ip.Interface) -> bool:
+    """Whether an address that is there is in the way of the gateway's."""
     if other.version != gateway.version or other.is_link_local:
         return False
     return other.version == 4 or other.ip in gateway.network or gateway.ip in other.network

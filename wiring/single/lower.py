@@ -57,6 +57,11 @@ def find_on_host(nl: Netlink, lower: Lower, common: Common, down: int = LIMITED)
         )
 
 
+def look(nl: Netlink, lower: Lower, common: Common) -> Link | None:
+    """The link on the host of `nl`; None where it is the container's. Raises CniError."""
+    return None if lower.inside else _find(nl, lower, common, "")
+
+
 def _find(nl: Netlink, lower: Lower, common: Common, netns: str) -> Link:
     """The link in the namespace of `nl`, large enough for the MTU.
 

@@ -9,6 +9,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -64,6 +65,32 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni.explained import KEEPS, SETS, Explained, Step
+    from cni_bandwidth.config import previous, read_config
+
+    config, result = read_config(call.config), previous(call)
+    steps = []
+    for name, limit, where in (
+        ("ingress", config.ingress, "on the host's end of the container's pair"),
+        ("egress", config.egress, "on an ifb device to which what it sends is redirected"),
+    ):
+        if limit is not None:
+            steps.append(Step(SETS, name, f"{limit.rate * 8} bit/s", where))
+    if not steps:
+        text = "neither the config nor the runtime names a rate"
+        steps.append(Step(KEEPS, "rates", "none", text))
+    return Explained(tuple(steps), result)
+
+
 PLUGIN = Plugin(
-    "bandwidth", f"CNI bandwidth plugin, pycni {__version__}", add, delete, check, gc, status
+    "bandwidth",
+    f"CNI bandwidth plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
 )

@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -66,6 +67,14 @@ def restore(call: Call) -> bool:
     return restoring.bridged(call, read(call))
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_bridge.config import read
+    from wiring import explaining
+
+    return explaining.bridged(call, read(call))
+
+
 PLUGIN = Plugin(
     "bridge",
     f"CNI bridge plugin, pycni {__version__}",
@@ -75,4 +84,5 @@ PLUGIN = Plugin(
     gc,
     status,
     restore=restore,
+    explain=explain,
 )

@@ -11,6 +11,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -44,6 +45,17 @@ def _status(call: Call) -> None:
     status(call)
 
 
+def _explain(call: Call) -> Explained:
+    """Tell what ADD would do. Nobody knows the address before a server has given it."""
+    from cni.explained import ASKS, Explained, Step
+    from cni_dhcp.config import read_config, read_socket
+
+    terms = read_config(call)
+    wanted = [*(["IPv4"] if terms.ipv4 else []), *(["IPv6"] if terms.ipv6 != "none" else [])]
+    text = f"at {read_socket(call)}, for {' and '.join(wanted)} from the network's own servers"
+    return Explained((Step(ASKS, "daemon", "dhcp", text),))
+
+
 PLUGIN = Plugin(
     "dhcp",
     f"CNI dhcp plugin, pycni {__version__}; `dhcp daemon` keeps the leases",
@@ -53,4 +65,5 @@ PLUGIN = Plugin(
     gc=_gc,
     status=_status,
     needs=(),
+    explain=_explain,
 )

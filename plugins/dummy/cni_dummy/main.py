@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.link import Link
     from hostnet.netlink import Netlink
@@ -77,4 +78,20 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
-PLUGIN = Plugin("dummy", f"CNI dummy plugin, pycni {__version__}", add, delete, check, gc, status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from wiring.single import explaining
+
+    return explaining.link(call, read(call), "dummy")
+
+
+PLUGIN = Plugin(
+    "dummy",
+    f"CNI dummy plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
+)

@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -41,6 +42,20 @@ def _status(call: Call) -> None:
     status(call)
 
 
+def _explain(call: Call) -> Explained:
+    """Tell what ADD would do. etcd is not asked; which free address it is, is left to chance."""
+    from cni.explained import ASKS, Explained, Step
+    from cni_etcd_ipam.config import read_config
+
+    config = read_config(call)
+    places = ", ".join(config.etcd.endpoints)
+    steps = tuple(
+        Step(ASKS, "etcd", places, f"for an address of {one}, below {config.etcd.prefix}")
+        for one in config.ranges.sets
+    )
+    return Explained(steps)
+
+
 PLUGIN = Plugin(
     "etcd-ipam",
     f"CNI etcd-ipam plugin, pycni {__version__}",
@@ -50,4 +65,5 @@ PLUGIN = Plugin(
     gc=_gc,
     status=_status,
     needs=(),
+    explain=_explain,
 )

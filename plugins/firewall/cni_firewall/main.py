@@ -14,6 +14,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from cni_firewall.config import Config
 
@@ -87,6 +88,13 @@ def _previous(call: Call) -> Result:
     return call.prev_result
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_firewall.explain import explain as told
+
+    return told(call)
+
+
 PLUGIN = Plugin(
     "firewall",
     f"CNI firewall plugin, pycni {__version__}",
@@ -97,4 +105,5 @@ PLUGIN = Plugin(
     status,
     restore=restore,
     needs=("CAP_NET_ADMIN",),
+    explain=explain,
 )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.link import Link
     from hostnet.netlink import Netlink
@@ -121,6 +122,32 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni.explained import TAKES, USES, Step
+    from cni_host_device import find
+    from cni_host_device.config import read
+    from hostnet.netlink import Netlink
+    from wiring.single import explaining
+
+    config = read(call)
+    if find.is_in_user_space(config):
+        name = config.device_id or config.pci
+        before = Step(USES, "device", name, "a driver for user space has it, so it stays there")
+        return explaining.link(call, config.common, "name", (before,), verb=USES)
+    with Netlink() as nl:
+        found = find.find(nl, config)
+    details = (f"{found.name} of this host, which it is again when it comes back",)
+    return explaining.link(call, config.common, "device", (), details, verb=TAKES)
+
+
 PLUGIN = Plugin(
-    "host-device", f"CNI host-device plugin, pycni {__version__}", add, delete, check, gc, status
+    "host-device",
+    f"CNI host-device plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
 )

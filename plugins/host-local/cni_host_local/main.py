@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -41,6 +42,13 @@ def _status(call: Call) -> None:
     status(call)
 
 
+def _explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_host_local.explain import explain as told
+
+    return told(call)
+
+
 PLUGIN = Plugin(
     "host-local",
     f"CNI host-local plugin, pycni {__version__}",
@@ -50,4 +58,5 @@ PLUGIN = Plugin(
     gc=_gc,
     status=_status,
     needs=(),
+    explain=_explain,
 )

@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.netlink import Netlink
 
@@ -71,4 +72,32 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
-PLUGIN = Plugin("ipvlan", f"CNI ipvlan plugin, pycni {__version__}", add, delete, check, gc, status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_ipvlan.config import chained, read
+    from hostnet.netlink import Netlink
+    from wiring.single import explaining, lower
+
+    config = chained(read(call), call.prev_result)
+    with Netlink() as nl:
+        master = lower.look(nl, config.lower, config.common)
+    return explaining.link(
+        call,
+        config.common,
+        "ipvlan",
+        (explaining.below(master, config.lower),),
+        (f'mode "{config.mode}"',),
+        given=call.prev_result if call.prev_result is not None and call.prev_result.ips else None,
+    )
+
+
+PLUGIN = Plugin(
+    "ipvlan",
+    f"CNI ipvlan plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
+)

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni import ip
     from cni.call import Call
+    from cni.explained import Explained
 
 _LO = "lo"
 _NO_MAC = "00:00:00:00:00:00"
@@ -74,4 +75,14 @@ def check(call: Call) -> None:
             )
 
 
-PLUGIN = Plugin("loopback", f"CNI loopback plugin, pycni {__version__}", add, delete, check)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni.explained import SETS, Explained, Step
+
+    steps = (Step(SETS, "interface", _LO, "up, with the addresses that the kernel gives it"),)
+    return Explained(steps, call.prev_result or _result(call.netns, []))
+
+
+PLUGIN = Plugin(
+    "loopback", f"CNI loopback plugin, pycni {__version__}", add, delete, check, explain=explain
+)

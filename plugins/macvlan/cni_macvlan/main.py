@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.netlink import Netlink
 
@@ -64,6 +65,32 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_macvlan.config import read
+    from hostnet.netlink import Netlink
+    from wiring.single import explaining, lower
+
+    config = read(call)
+    with Netlink() as nl:
+        master = lower.look(nl, config.lower, config.common)
+    return explaining.link(
+        call,
+        config.common,
+        "macvlan",
+        (explaining.below(master, config.lower),),
+        (f'mode "{config.mode}"', *((f"MAC {config.mac}",) if config.mac else ())),
+        mac=config.mac,
+    )
+
+
 PLUGIN = Plugin(
-    "macvlan", f"CNI macvlan plugin, pycni {__version__}", add, delete, check, gc, status
+    "macvlan",
+    f"CNI macvlan plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
 )

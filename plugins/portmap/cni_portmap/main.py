@@ -14,6 +14,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from cni_portmap.config import Config
 
@@ -96,6 +97,13 @@ def _previous(call: Call) -> Result:
     return call.prev_result
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_portmap.explain import explain as told
+
+    return told(call)
+
+
 PLUGIN = Plugin(
     "portmap",
     f"CNI portmap plugin, pycni {__version__}",
@@ -106,4 +114,5 @@ PLUGIN = Plugin(
     status,
     restore=restore,
     needs=("CAP_NET_ADMIN",),
+    explain=explain,
 )

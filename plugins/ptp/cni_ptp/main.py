@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.netlink import Netlink
 
@@ -69,6 +70,14 @@ def restore(call: Call) -> bool:
     return restoring.pair(call, read(call), versions)
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_ptp.config import read
+    from cni_ptp.explain import explain as told
+
+    return told(call, read(call))
+
+
 PLUGIN = Plugin(
     "ptp",
     f"CNI ptp plugin, pycni {__version__}",
@@ -78,4 +87,5 @@ PLUGIN = Plugin(
     gc,
     status,
     restore=restore,
+    explain=explain,
 )

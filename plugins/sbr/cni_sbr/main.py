@@ -9,6 +9,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -49,4 +50,31 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
-PLUGIN = Plugin("sbr", f"CNI sbr plugin, pycni {__version__}", add, delete, check, status=status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni.explained import SETS, Explained, Step
+    from cni_sbr import config as configs
+
+    config = configs.read_config(call.config)
+    result = call.prev_result
+    if result is None:
+        configs.previous(call)  # which says what is missing
+    assert result is not None
+    table = str(config.table) if config.table else "one that is free"
+    text = f"in the container, to the table {table}, with the routes of {call.ifname}"
+    steps = [
+        Step(SETS, "rule", f"from {one.address.ip}", text)
+        for one in configs.addresses(result, call.ifname)
+    ]
+    return Explained(tuple(steps), result)
+
+
+PLUGIN = Plugin(
+    "sbr",
+    f"CNI sbr plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    status=status,
+    explain=explain,
+)

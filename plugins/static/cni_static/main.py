@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import IPConfig, Result
 
 
@@ -64,6 +65,20 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_static.explain import explain as told
+
+    return told(call)
+
+
 PLUGIN = Plugin(
-    "static", f"CNI static plugin, pycni {__version__}", add, delete, check, status=status, needs=()
+    "static",
+    f"CNI static plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    status=status,
+    needs=(),
+    explain=explain,
 )

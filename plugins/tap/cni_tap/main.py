@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.netlink import Netlink
 
@@ -63,4 +64,22 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
-PLUGIN = Plugin("tap", f"CNI tap plugin, pycni {__version__}", add, delete, check, gc, status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_tap import device
+    from cni_tap.config import read
+    from wiring.single import explaining
+
+    config = read(call)
+    device.require(config)
+    details = [f"MAC {config.mac}"] if config.mac else []
+    details += [f"owner {config.owner}"] if config.owner is not None else []
+    details += [f"group {config.group}"] if config.group is not None else []
+    details += ["several queues"] if config.multi_queue else []
+    details += [f"a port of {config.bridge}"] if config.bridge else []
+    return explaining.link(call, config.common, "TAP device", (), details, mac=config.mac)
+
+
+PLUGIN = Plugin(
+    "tap", f"CNI tap plugin, pycni {__version__}", add, delete, check, gc, status, explain=explain
+)

@@ -9,6 +9,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -63,4 +64,20 @@ def status(call: Call) -> None:
         raise CniError(NOT_AVAILABLE, f"an ADD would fail: {error}") from error
 
 
-PLUGIN = Plugin("tuning", f"CNI tuning plugin, pycni {__version__}", add, delete, check, gc, status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_tuning.explain import explain as told
+
+    return told(call)
+
+
+PLUGIN = Plugin(
+    "tuning",
+    f"CNI tuning plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    explain=explain,
+)

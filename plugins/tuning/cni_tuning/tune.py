@@ -34,7 +34,7 @@ def add(call: Call, config: Config, result: Result) -> Result:
             for key, one in wanted.single():
                 undo.push(set_on, nl, found.index, of_link(found, one))
                 _set(nl, found, key, one)
-            return _told(result, call.ifname, wanted)
+            return told(result, call.ifname, wanted)
     return result
 
 
@@ -71,7 +71,7 @@ def _set(nl: Netlink, found: Link, key: str, one: Attributes) -> None:
         ) from error
 
 
-def _told(result: Result, ifname: str, wanted: Attributes) -> Result:
+def told(result: Result, ifname: str, wanted: Attributes) -> Result:
     """The previous result with the MAC and MTU that the container's interface has now."""
     named = [one for one in result.interfaces if one.name == ifname]
     inside = [one for one in named if one.sandbox] or named

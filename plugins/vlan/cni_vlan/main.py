@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
     from hostnet.netlink import Netlink
 
@@ -65,4 +66,24 @@ def status(call: Call) -> None:
     availability.status(call, look)
 
 
-PLUGIN = Plugin("vlan", f"CNI vlan plugin, pycni {__version__}", add, delete, check, gc, status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_vlan.config import read
+    from hostnet.netlink import Netlink
+    from wiring.single import explaining, lower
+
+    config = read(call)
+    with Netlink() as nl:
+        master = lower.look(nl, config.lower, config.common)
+    return explaining.link(
+        call,
+        config.common,
+        "vlan",
+        (explaining.below(master, config.lower),),
+        (f"VLAN {config.number}",),
+    )
+
+
+PLUGIN = Plugin(
+    "vlan", f"CNI vlan plugin, pycni {__version__}", add, delete, check, gc, status, explain=explain
+)

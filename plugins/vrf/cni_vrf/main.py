@@ -9,6 +9,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -61,4 +62,23 @@ def _previous(call: Call) -> Result:
     return call.prev_result
 
 
-PLUGIN = Plugin("vrf", f"CNI vrf plugin, pycni {__version__}", add, delete, check, status=status)
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni.explained import MAKES, SETS, Explained, Step
+    from cni_vrf.config import read_config
+
+    config, result = read_config(call.config), _previous(call)
+    table = f"table {config.table}" if config.table else "a table that is free"
+    made = Step(MAKES, "VRF", config.name, f"in the container, unless it is there, with {table}")
+    return Explained((made, Step(SETS, "master", config.name, f"of {call.ifname}")), result)
+
+
+PLUGIN = Plugin(
+    "vrf",
+    f"CNI vrf plugin, pycni {__version__}",
+    add,
+    delete,
+    check,
+    status=status,
+    explain=explain,
+)

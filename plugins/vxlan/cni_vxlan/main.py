@@ -8,6 +8,7 @@ from cni.skel import Plugin
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.explained import Explained
     from cni.result import Result
 
 
@@ -53,6 +54,13 @@ def restore(call: Call) -> bool:
     return restoring.restore(call)
 
 
+def explain(call: Call) -> Explained:
+    """Tell what ADD would do."""
+    from cni_vxlan.explain import explain as told
+
+    return told(call)
+
+
 PLUGIN = Plugin(
     "vxlan",
     f"CNI vxlan plugin, pycni {__version__}",
@@ -62,4 +70,5 @@ PLUGIN = Plugin(
     gc,
     status,
     restore=restore,
+    explain=explain,
 )
