@@ -291,9 +291,10 @@ def test_a_list_of_lists_of_objects() -> None:
         [({"a": 1}, "ipam.Sets[0][0]"), ({"b": 2}, "ipam.Sets[0][1]")],
         [({}, "ipam.Sets[1][0]")],
     ]
-    for wrong in ([[]], [{}], [None], [7]):
+    wrongs: list[Any] = [[[]], [{}], [None], [7]]
+    for wrong in wrongs:
         with pytest.raises(CniError, match=r'"sets\[0\]".*expected lists'):
-            JsonObject({"sets": [*wrong]}).object_lists("sets", "lists")
+            JsonObject({"sets": wrong}).object_lists("sets", "lists")
 
 
 def test_names_with_texts() -> None:
