@@ -30,15 +30,18 @@ def add(call: Call, config: Config, result: Result) -> Result:
     with Netlink() as nl, Undo() as undo:
         port = require_port(nl, call, result)
         if config.ingress is not None:
-            _shape(nl, port, config.ingress, config, undo, ingress=True)
+            _shape(nl, port, config.ingress, config, undo)
         if config.egress is None:
             return result
         made = undo.step(
             lambda: device.create(nl, call, port),
             lambda found: link.delete(nl, found.index, missing_ok=True),
         )
+        # Before it is up: the kernel would have to quiet it first.
+        shape.put_on_new(
+            nl, made.index, shape.shape(config.egress, config, made.mtu, ingress=False)
+        )
         device.prepare(nl, call, port, made)
-        _shape(nl, made, config.egress, config, undo, ingress=False)
         undo.step(lambda: _redirect(nl, port, made), lambda _: device.stop(nl, port))
         told = Interface(made.name, mac=made.mac, mtu=made.mtu)
         return replace(result, interfaces=_with(result.interfaces, told))
@@ -70,10 +73,8 @@ def require_port(nl: Netlink, call: Call, result: Result) -> Link:
     return found
 
 
-def _shape(
-    nl: Netlink, on: Link, limit: Limit, config: Config, undo: Undo, *, ingress: bool
-) -> None:
-    wanted = shape.shape(limit, config, on.mtu, ingress=ingress)
+def _shape(nl: Netlink, on: Link, limit: Limit, config: Config, undo: Undo) -> None:
+    wanted = shape.shape(limit, config, on.mtu, ingress=True)
 
     def put() -> None:
         try:

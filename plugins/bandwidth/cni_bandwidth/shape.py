@@ -85,14 +85,19 @@ def put(nl: Netlink, index: int, wanted: Shape) -> None:
     if there is not None and there.handle:  # the kernel's own choice has none
         raise NetlinkError(errno.EEXIST, f"shape what interface {index} sends")
     try:
-        if wanted.filters:
-            _put_classes(nl, index, wanted)
-        else:
-            options = tc.tbf(wanted.rate, wanted.burst, wanted.limit)
-            tc.add_qdisc(nl, index, "tbf", options, handle=_QDISC)
+        put_on_new(nl, index, wanted)
     except BaseException:
         remove(nl, index)
         raise
+
+
+def put_on_new(nl: Netlink, index: int, wanted: Shape) -> None:
+    """Shape a link that nobody else uses yet; raising NetlinkError, it may be half done."""
+    if wanted.filters:
+        _put_classes(nl, index, wanted)
+    else:
+        options = tc.tbf(wanted.rate, wanted.burst, wanted.limit)
+        tc.add_qdisc(nl, index, "tbf", options, handle=_QDISC)
 
 
 def _put_classes(nl: Netlink, index: int, wanted: Shape) -> None:
