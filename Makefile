@@ -21,7 +21,7 @@ help:
 	@echo 'make demo       the main job in throwaway namespaces: two containers, a published port, clean-up'
 	@echo 'make demo-overlay   three hosts, one overlay, who reaches whom; PEERS=etcd, evpn or multicast'
 	@echo '                for another engine than the static list'
-	@echo 'make test       lint, build and every test (as root; ARGS="-k name" narrows pytest)'
+	@echo 'make test       lint, build and every test, JOBS at once (as root; ARGS="-k name" narrows pytest)'
 	@echo 'make test-heal  whatever can be damaged comes back, with 1, 100 and 1,000 containers'
 	@echo 'make test-kill  every plugin killed, and every call failed, at each system call'
 	@echo 'make test-power   the power fails at every system call, and under a whole machine'
@@ -71,11 +71,14 @@ demo-overlay:
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m examples.demo_overlay $(ARGS)
 
+# The tests wait for the kernel half of the time, and each has namespaces of its own.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+
 # Lint and build side by side: two cores, and neither needs the other.
 test:
 	@packaging/prepare test
 	@$(MAKE) --silent --no-print-directory --output-sync=target -j2 lint dist/bin
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-heal:
 	@packaging/prepare test

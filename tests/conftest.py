@@ -30,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The second kernel first: it is the longest, and nobody is to wait for it at the end."""
+    items.sort(key=lambda one: "tests/second_kernel/" not in one.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_mounts() -> Iterator[None]:
     """Mounts of the session's own, the suite's default directories empty in it."""
