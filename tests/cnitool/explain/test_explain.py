@@ -86,6 +86,8 @@ def made(host: Host, tmp_path: Path) -> Iterator[Callable[[list[Document]], Netw
     host.command("ip", "link", "add", "up0", "type", "veth", "peer", "name", "wire")
     host.command("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
     for name in ("up0", "wire"):
+        # Without link-local addresses, which come when they like.
+        host.command("ip", "link", "set", name, "addrgenmode", "none")
         host.command("ip", "link", "set", name, "up")
     host.command("ip", "route", "add", "default", "via", "192.0.2.254")
 
