@@ -12,7 +12,7 @@ DOCUMENTS := README.md CHANGELOG.md LICENSE NOTICE cnid/README.md cnitool/README
 ARGS ?=
 # Of `make fuzz`: the day, so that each night tries other inputs.
 SEED ?= $(shell date +%Y%m%d)
-SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
+SOURCES := $(shell find cni cnid cnitool etcd_json hostnet libcni packaging plugins wiring -name '*.py' -o -path '*/schemas/json/*' -o -name '*.spec' -o -name '*.c' 2>/dev/null)
 
 .DELETE_ON_ERROR:
 .PHONY: help demo demo-overlay test test-heal test-kill test-races test-power test-packages fuzz lint build documents release deb wheel install uninstall bench bench-overlay plot docs pictures format lock schemas errors venv clean
