@@ -82,7 +82,9 @@ _ELSEWHERE: tuple[tuple[str, str, str], ...] = (
 
 _NAMES = re.compile(r"`([A-Za-z0-9.]+)`")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
-_POINTERS = re.compile(r"[,:;]? see (below|above|\[[^)]+\))|(?<=.), below|, see .*page")
+_POINTERS = re.compile(
+    r"[,:;]? see (below|above|\[[^)]+\))| \(below\)|(?<=names) below|, see .*page"
+)
 
 
 @record
@@ -103,8 +105,8 @@ class Words:
         return self.default == "required" or self.kind.endswith(", required")
 
     def default_value(self) -> JsonValue:
-        """The default, None where the page does not tell it as JSON."""
-        return _value(self.default.strip("`"))
+        """The default, None where the page does not tell it as JSON, or it depends on others."""
+        return None if "<" in self.default else _value(self.default.strip("`"))
 
     def examples(self) -> list[JsonValue]:
         """Values that the page shows."""

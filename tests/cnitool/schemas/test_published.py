@@ -181,3 +181,25 @@ def test_cnitool_prints_them(tool: Tool, tmp_path: Path) -> None:
     assert "cannot be written: File exists" in tool.fail(
         "schema", "--all", "--output", str(ROOT / "LICENSE")
     )
+
+
+def test_what_the_demos_use_is_right() -> None:
+    from examples.demo.__main__ import NETWORK
+
+    assert problems(schemas.CONFLIST, NETWORK) == []
+
+
+def test_sentences_stand_by_themselves() -> None:
+    """In an editor there is no page to look further down on, and no link to follow."""
+
+    def walk(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            if isinstance(value.get("description"), str):
+                yield value["description"]
+            for inner in value.values():
+                yield from walk(inner)
+
+    for name in schemas.names():
+        for sentence in walk(schemas.load(name)):
+            assert sentence
+            assert not re.search(r"see below|see above|\(below\)|\]\(", sentence)
