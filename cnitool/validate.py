@@ -165,6 +165,7 @@ def _schema_of(plugin: JsonObject, kind: str, schema: Schema) -> Schema:
 
 
 _ANY = "loopback"
+"""A plugin without a key of its own."""
 _COMMON = ("capabilities", "args", "runtimeConfig")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cni import wire
+from cni.explained import Step
 from cni.jsonvalue import JsonObject
 from cni.record import replace
 from cni.result import Result
@@ -24,6 +25,7 @@ from libcni.conf import network_from_bytes
 from tests.cnitool.attached import Network
 from tests.kit.calls import Document
 from tests.kit.host import Host
+from tests.kit.namespace import Namespace
 
 CONTAINER = "c0ffee"
 SUBNET = {"type": "host-local", "subnet": "10.1.0.0/24", "routes": [{"dst": "192.0.2.0/24"}]}
@@ -118,6 +120,36 @@ def snapshot(host: Host) -> set[str]:
     return host.run(leaks.of_namespace) | files | {f"forwarding {forwarding}"}
 
 
+def is_there(step: Step, after: set[str], netns: Namespace) -> bool:
+    """Whether an ADD has made what a step names. after: what is new on the host."""
+    elements = [line for line in after if line.startswith("nft element")]
+    if step.does == "makes" and step.kind in ("bridge", "device"):
+        return any(line.startswith(f"link {step.name} ") for line in after)
+    if step.does == "makes":
+        return step.name in netns.links()
+    if step.kind == "address" and "container's" in step.why:
+        return step.name in netns.addresses("eth0")
+    if step.kind == "address" and "gateway" in step.why:
+        return any(line.startswith("address ") and line.endswith(step.name) for line in after)
+    if step.kind == "sysctl" and "container" in step.why:
+        value = netns.run(lambda: Path("/proc/sys", step.name).read_text())
+        return value.strip() == step.why.partition(",")[0]
+    if step.kind == "sysctl":
+        return Path("/proc/sys", step.name).read_text().strip() == "1"
+    if step.kind == "mtu":
+        return str(netns.links()["eth0"]["mtu"]) == step.name
+    if step.kind in ("masquerade", "admission", "peer"):
+        return any(f'"{step.name}"' in line for line in elements)
+    if step.kind == "port":
+        port = step.name.rpartition(":")[2].partition("/")[0]
+        return any(port in line for line in elements)
+    return step.kind in CHECKED_OTHERWISE
+
+
+CHECKED_OTHERWISE = {"address", "addresses", "route", "MAC check", "subnet", "guard", "master"}
+"""By the result, or by the tests of what makes it."""
+
+
 def comparable(result: Result) -> Document:
     """What explain can know: not the MACs that are random, nor the kernel's choice of an MTU."""
     interfaces = tuple(
@@ -142,11 +174,9 @@ def test_it_changes_nothing_and_add_makes_what_it_names(
     try:
         assert comparable(result) == comparable(wire.decode(JsonObject(added)))
         after = snapshot(host) - before
-        for step in (step for part in parts for step in part.steps):
-            if step.does == "makes" and step.kind in ("bridge", "device"):
-                assert any(line.startswith(f"link {step.name} ") for line in after), step
-            if step.kind == "veth pair":
-                assert step.name in netns.links()
+        for part in parts:
+            for step in part.steps:
+                assert is_there(step, after, netns), (part.plugin, step)
         # A second container's plan uses what the first one's ADD has made.
         again, second = explained(network, "other")
         steps = [step for part in again for step in part.steps]
