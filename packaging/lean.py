@@ -5,6 +5,7 @@ A table of contents ("toc") is PyInstaller's: a list of (name in the bundle, sou
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import marshal
@@ -84,11 +85,9 @@ def write_store(modules: Toc, extensions: Toc, required: Iterable[str], path: Pa
             continue
         package = os.path.basename(source).startswith("__init__.")
         inside = name.replace(".", "/") + ("/__init__.py" if package else ".py")
-        code = marshal.dumps(
-            compile(
-                source_of(name, Path(source)), inside, "exec", dont_inherit=True, optimize=_OPTIMIZE
-            )
-        )
+        text = source_of(name, Path(source))
+        tree = with_later_constants(text) if name in _LEANER else text
+        code = marshal.dumps(compile(tree, inside, "exec", dont_inherit=True, optimize=_OPTIMIZE))
         index[name] = (package, at, len(code))
         codes.append(code)
         at += len(code)
@@ -118,6 +117,24 @@ def source_of(module: str, source: Path) -> bytes:
     if text.count(says) != 1:
         raise LookupError(f"{source} does not say once: {says.decode().strip()}")
     return text.replace(says, shall)
+
+
+def with_later_constants(text: bytes) -> ast.Module:
+    """The source of `ipaddress`, whose networks of special use are made when first asked for.
+
+    There are forty, and a call asks for one or two.
+    """
+    tree = ast.parse(text)
+    for holder in tree.body:
+        if isinstance(holder, ast.ClassDef) and holder.name.endswith("Constants"):
+            for statement in holder.body:
+                if isinstance(statement, ast.Assign):
+                    later = ast.parse("functools.later(lambda: None)", mode="eval").body
+                    assert isinstance(later, ast.Call)
+                    assert isinstance(later.args[0], ast.Lambda)
+                    later.args[0].body = statement.value
+                    statement.value = ast.copy_location(later, statement.value)
+    return ast.fix_missing_locations(tree)
 
 
 def _is_rare_encoding(module: str) -> bool:

@@ -75,6 +75,14 @@ def test_ipaddress_knows_as_much_as_ever(bundled: ModuleType) -> None:
         assert getattr(net, asked) is getattr(net, asked)
 
 
+def test_ipaddress_makes_its_constants_when_asked(bundled: ModuleType) -> None:
+    constants = vars(bundled._IPv4Constants)
+    assert isinstance(constants["_loopback_network"], few_functools.later)
+    assert bundled.ip_address("127.0.0.1").is_loopback
+    assert str(constants["_loopback_network"]) == "127.0.0.0/8"
+    assert isinstance(constants["_private_networks"], few_functools.later)
+
+
 def test_a_source_that_has_changed_is_told(tmp_path: Path) -> None:
     changed = tmp_path / "ipaddress.py"
     changed.write_text("from functools import total_ordering\n")
