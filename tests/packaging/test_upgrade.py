@@ -16,6 +16,7 @@ import pytest
 
 from bench.daemon import Daemon
 from build import compile_launcher
+from cni import __version__
 from cni_bundle.plugins import PLUGINS
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -23,20 +24,46 @@ from tests.kit.namespace import Namespace
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
 OLD = "0123abcd"
+OLDER = "0.0.9"
 
 
 @pytest.fixture
-def older(built: Path, tmp_path: Path) -> Path:
+def older(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Path:
     """A build of another name: what makes two builds strangers to each other is that.
 
-    With cnid and the plugins, without cnitool, which would need a build of its own.
+    With --whole, of another version, built from a copy of the tree.
     """
-    made = tmp_path / "older"
+    whole = request.config.getoption("--whole")
+    return _another_version(tmp_path) if whole else _another_name(built, tmp_path / "older")
+
+
+def _another_name(built: Path, made: Path) -> Path:
+    """With cnid and the plugins, without cnitool, which would need a build of its own."""
     (contents,) = built.glob("pycni-lib-*")
     shutil.copytree(contents, made / f"pycni-lib-{OLD}", copy_function=os.link)
     compile_launcher(made / "cnid", OLD)
     for name in PLUGINS:
         os.link(made / "cnid", made / name)
+    return made
+
+
+def _another_version(directory: Path) -> Path:
+    tree = directory / "tree"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    about = tree / "cni/__init__.py"
+    text = about.read_text()
+    assert f'"{__version__}"' in text
+    about.write_text(text.replace(f'"{__version__}"', f'"{OLDER}"'))
+    command = [sys.executable, "packaging/build.py", "dist/bin"]
+    environ = {**os.environ, "PYTHONPATH": f"{tree}:{tree}/packaging"}
+    subprocess.run(command, cwd=tree, env=environ, check=True, timeout=600)
+    made = tree / "dist/bin"
+    said = subprocess.run([made / "cnid", "--version"], capture_output=True, text=True, check=True)
+    assert OLDER in said.stdout
     return made
 
 
@@ -106,6 +133,7 @@ class Caller:
         self._thread.join()
 
 
+@pytest.mark.timeout(900)
 def test_an_upgrade_under_a_daemon_and_containers(
     built: Path, older: Path, host: Host, tmp_path: Path
 ) -> None:
@@ -117,6 +145,7 @@ def test_an_upgrade_under_a_daemon_and_containers(
     ipam = {"type": "host-local", "subnet": "10.1.0.0/24", "dataDir": str(host.state)}
     bridge: dict[str, Any] = {"type": "bridge", "bridge": "b0", "isGateway": True, "ipMasq": True}
     bridge["ipam"] = ipam
+    (former,) = (one.name for one in older.glob("pycni-lib-*"))
     one, two, busy = host.container(), host.container(), host.container()
     install(older, bindir)
     daemon = Daemon(bindir / "cnid", host, tmp_path)
@@ -131,7 +160,7 @@ def test_an_upgrade_under_a_daemon_and_containers(
         with Caller(status) as busy_one, Caller(status) as busy_two:
             said = install(built, bindir)
         assert busy_one.failures + busy_two.failures == []
-        assert f"left {bindir}/pycni-lib-{OLD}, in use by process" in said
+        assert f"left {bindir}/{former}, in use by process" in said
 
         refused = daemon.refused()  # calls of the new build, which ran cold
         call(bindir, "CHECK", {**bridge, "prevResult": result}, one, socket)
