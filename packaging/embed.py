@@ -37,7 +37,7 @@ def compile_program(main: Path, scratch: Path) -> Path:
         # unlike DT_RUNPATH, holds for the libraries of a library too, and before LD_LIBRARY_PATH.
         "-Wl,--export-dynamic,--disable-new-dtags,-rpath,$ORIGIN",
         "-Wl,--whole-archive", str(python), "-Wl,--no-whole-archive",
-        "-lexpat", "-lz", *sysconfig.get_config_var("LIBS").split(), "-lm",
+        "-l:libexpat.a", "-l:libz.a", *sysconfig.get_config_var("LIBS").split(), "-lm",
     ]  # fmt: skip
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     if done.returncode:

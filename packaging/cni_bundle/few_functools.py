@@ -1,7 +1,8 @@
 """What `ipaddress` uses of `functools`, for the bundle's copy of it (`lean.write_store`).
 
 `functools` itself brings `collections`, `operator`, `types`, `reprlib` and `keyword`, which nothing
-else in a cold call needs: 1.9 of the 16 ms of CPU that an ADD of `tuning` takes. `later` spares 0.7 more.
+else in a cold call needs: 1.9 of the 16 ms of CPU that an ADD of `tuning` takes. `later` spares 0.7
+more.
 """
 
 from __future__ import annotations
