@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_unshaped_subnets(limited: Limited) -> None:
         assert "htb 1: root" in limited.root(dev)
         assert "default 0x30" in limited.root(dev)
         classes = limited.tc("class", "show", "dev", dev)
-        assert f"htb 1:30 root leaf 8{''}" in classes
+        assert re.search(r"htb 1:30 root leaf [89a-f]\w{3}:", classes)  # the kernel counts up
         assert f"rate {rate} ceil {rate}" in classes
         assert "rate 800Gbit ceil 800Gbit" in classes
         filters = limited.tc("filter", "show", "dev", dev, "parent", "1:")
