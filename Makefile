@@ -96,6 +96,7 @@ test-races:
 
 test-packages:
 	@packaging/prepare test
+	@packaging/prepare test-packages
 	@$(MAKE) --silent --no-print-directory dist/bin
 	@$(PY) -m pytest tests/packaging --whole $(ARGS)
 

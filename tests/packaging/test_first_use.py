@@ -85,7 +85,14 @@ def fresh(whole: None, tmp_path: Path) -> Fresh:
             shutil.copyfile(path, target)
     if AUTHORITIES.exists():  # where no package's own list takes their place
         shutil.copyfile(AUTHORITIES, root / "authorities.crt")
-    clone = ["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", root / "src/pycni"]
+    clone: list[str | Path] = [
+        "git",
+        "clone",
+        "--quiet",
+        "--depth=1",
+        f"file://{ROOT}",
+        root / "src/pycni",
+    ]
     subprocess.run(clone, check=True)
     # What somebody who has a clone has; the rest is the project's affair.
     made.run("apt: make", "apt-get update -qq; apt-get install -y -qq --no-install-recommends make")
