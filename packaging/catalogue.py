@@ -22,23 +22,27 @@ TARGET = ROOT / "docs" / "errors.md"
 
 _PARTS = ("hostnet", "etcd_json")
 """Floors whose errors become part of a plugin's: what was tried, and how it was refused."""
+_REQUESTS = ("request", "dump", "batch", "commit")
+"""What the kernel is asked by: one of their arguments says for what."""
+_REFUSALS = ("NetlinkError", "IptablesError")
+"""Errors of a number, of what was tried, and perhaps of words about it."""
 _OF_CHECK = re.compile(r"(problems?|differences?)(_|$)")
 """Functions that yield what CHECK found to be different."""
 
 
 _IMPERATIVES = (
     "add", "ask", "call", "chain", "check", "choose", "cnitool", "correct", "DEL", "did you mean",
-    "do without", "empty", "enlarge", "firewall-cmd", "give", "grant", "install", "ip", "iptables",
-    "list", "make", "mend",
-    "modprobe", "name", "put", "read", "remove", "rename", "renew", "repeat", "restart", "run",
-    "say", "see", "set", "start", "stop", "take", "try", "use", "wait", "widen", "write",
+    "do without", "empty", "enlarge", "firewall-cmd", "give", "grant", "install", "ip",
+    "iptables -", "list", "load", "make", "mend", "modprobe", "name", "put", "read", "remove",
+    "rename", "renew", "repeat", "restart", "run", "say", "see", "set", "start", "stop", "take",
+    "try", "use", "wait", "widen", "write",
 )  # fmt: skip
 _REMEDY = re.compile(
     r"(?:[,;:(.] ?(?:so |or )?|^(?=specify))(?P<rest>(?:expected|please|specify|[Ss]et|the next ADD"
     r"|[^,;:(]*\b(?:must|has to|have to|may be made)\b|" + "|".join(_IMPERATIVES) + r")\b.*)"
 )
 _NEED = re.compile(r"\bneeds? |\bis needed|was expected$")
-_REASON = re.compile(r"(: (signal|exit status) |: |[(] ?|; )<[^>]+>(<[^>]+>)?[)]?$")
+_REASON = re.compile(r"<kernel>|(: (signal|exit status) |: |[(] ?|; )<[^>]+>(<[^>]+>)?[)]?$")
 
 
 @dataclass(frozen=True)
@@ -178,11 +182,37 @@ class _Function:
             yield from self._wrong(call, arguments[1], self._one(arguments[0]))
         elif name == "wrong_value" and len(arguments) > 2:
             yield from self._wrong(call, arguments[2], self._one(arguments[0]))
+        else:
+            yield from self._of_system(name, call)
+
+    def _of_system(self, name: str, call: ast.Call) -> Iterator[tuple[int, str]]:
+        """What the kernel or etcd is asked for and refuses."""
+        if name in _REQUESTS:
+            for text in self._sentences([*call.args, *(one.value for one in call.keywords)]):
+                yield self._known["SYSTEM"].number, f"cannot {text}: <kernel>"
+        elif name in _REFUSALS and len(call.args) > 1:
+            for text in self._refusals(call):
+                yield self._known["SYSTEM"].number, text
         elif name in self._classes:
-            for argument in arguments:
-                for text in self._said(argument):
-                    if " " in text.strip():
-                        yield 0, text
+            for text in self._sentences(call.args):
+                yield 0, text
+
+    def _refusals(self, call: ast.Call) -> Iterator[str]:
+        """`cannot <what>: <words>`, as these errors put it together."""
+        said = [one.value for one in call.keywords if one.arg == "extack"]
+        words = [f"<kernel>; the kernel says: {text}" for one in said for text in self._said(one)]
+        if len(call.args) > 2:
+            words = list(self._said(call.args[2]))
+        for what in self._texts_of(call.args[1]):
+            if words or not what.startswith("<"):
+                for one in words or ["<kernel>"]:
+                    yield f"cannot {what}: {one}"
+
+    def _sentences(self, arguments: list[ast.expr]) -> Iterator[str]:
+        """What is said among a call's arguments, of which others are names and numbers."""
+        for argument in arguments:
+            if isinstance(argument, (ast.Constant, ast.JoinedStr, ast.IfExp, ast.BinOp)):
+                yield from (text for text in self._said(argument) if " " in text.strip())
 
     def _wrong(self, call: ast.Call, expected: ast.expr, key: str) -> Iterator[tuple[int, str]]:
         more = [*call.args[2 + (ast.unparse(call.func) == "wrong_value") :]]
@@ -270,8 +300,9 @@ A plugin answers an error as JSON with `code`, `msg` and sometimes `details`; `m
 plugin and the network: `bridge on network "blue": ...`. Codes up to 99 are those of the
 [specification](https://www.cni.dev/docs/spec/#error), from 100 on they are this suite's.
 
-What the kernel refuses has code 101 and reads `<what was tried>: <the kernel's words>`. Where
-several things are wrong, as CHECK may find, one error has them all, with semicolons between.
+What the kernel refuses has code 101: what was tried, then the kernel's words (`<kernel>`), then
+what the kernel says of it besides, and which privilege is missing, if that is it. Where several
+things are wrong, as CHECK may find, one error has them all, with semicolons between.
 """
 
 

@@ -83,6 +83,18 @@ def read(source: str) -> list[tuple[int, str]]:
         ),
         ('raise CniError(error.code, f"{where}: " + "see there")', [(0, "<where>: see there")]),
         ("raise CniError(SYSTEM, error.msg)", []),
+        (
+            'nl.request(KIND, payload, 0, f"find the interface {name}")',
+            [(101, "cannot find the interface <name>: <kernel>")],
+        ),
+        (
+            'raise NetlinkError(errno.ENOENT, "use it", extack="none; load it")',
+            [(101, "cannot use it: <kernel>; the kernel says: none; load it")],
+        ),
+        (
+            'raise IptablesError(errno.ENOENT, what, f"{name} is not installed")',
+            [(101, "cannot <what>: <name> is not installed")],
+        ),
     ],
 )
 def test_how_a_message_is_read(body: str, expected: list[tuple[int, str]]) -> None:
