@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cni.call import Call
     from cni.ip import Address
     from cni.ranges import RangeSet
+    from cni_host_local.config import Config
     from cni_host_local.store import Store
 
 
@@ -25,40 +26,42 @@ def explain(call: Call) -> Explained:
     config = read_config(call)
     require_tellable(call.version, config.ranges.sets)
     store = open_store(config.directory)
+    if store is None:
+        return _explained(config, None)
+    with store:
+        return _explained(config, store)
+
+
+def _explained(config: Config, store: Store | None) -> Explained:
     steps: list[Step] = []
     addresses: list[Address] = []
-    try:
-        asked_for = zip(config.ranges.sets, config.ranges.requested, strict=True)
-        for index, (one, asked) in enumerate(asked_for):
-            if asked is not None:
-                found, why = _asked(store, one, asked), "it is asked for"
-            else:
-                found, why = _next(store, one, index), "the next free one"
-            addresses.append(found)
-            text = f"{why} of {one}, kept in {config.directory}"
-            steps.append(Step(TAKES, "address", str(found), text))
-    finally:
-        if store is not None:
-            with store:
-                pass
+    asked_for = zip(config.ranges.sets, config.ranges.requested, strict=True)
+    for index, (one, asked) in enumerate(asked_for):
+        if asked is not None:
+            found, why = _asked(store, config, one, asked), "it is asked for"
+        else:
+            found, why = _next(store, config, one, index), "the next free one"
+        addresses.append(found)
+        text = f"{why} of {one}, kept in {config.directory}"
+        steps.append(Step(TAKES, "address", str(found), text))
     return Explained(tuple(steps), config.ranges.result(addresses, config.ranges.dns()))
 
 
-def _asked(store: Store | None, one: RangeSet, address: Address) -> Address:
+def _asked(store: Store | None, config: Config, one: RangeSet, address: Address) -> Address:
     reason = one.why_not(address)
     if reason:
         raise CniError(NO_ADDRESS, f"requested ip {address} {reason}: ask for another one")
-    if not _is_free(store, address):
+    if not _is_free(store, config, address):
         raise CniError(DUPLICATE, f"requested ip {address} is held already: ask for another one")
     return address
 
 
-def _next(store: Store | None, one: RangeSet, index: int) -> Address:
+def _next(store: Store | None, config: Config, one: RangeSet, index: int) -> Address:
     after = store.last_reserved(index) if store is not None else None
     for first, last in one.spans(after):
         for number in range(first, last + 1):
             address = address_of(number, one.version)
-            if _is_free(store, address):
+            if _is_free(store, config, address):
                 return address
     raise CniError(
         NO_ADDRESS,
@@ -67,6 +70,15 @@ def _next(store: Store | None, one: RangeSet, index: int) -> Address:
     )
 
 
-def _is_free(store: Store | None, address: Address) -> bool:
-    content = store.read(name_of(wide(address))) if store is not None else None
-    return content is None or split_holder(content) is None
+def _is_free(store: Store | None, config: Config, address: Address) -> bool:
+    """Whether ADD would give it: nobody has it, or nobody since the last boot."""
+    if store is None:
+        return True
+    name = name_of(wide(address))
+    try:
+        content = store.read(name)
+        if content is None or split_holder(content) is None:
+            return True
+        return config.release and store.is_of_earlier_boot(name)
+    except OSError:
+        return False  # what cannot be read is taken

@@ -263,6 +263,10 @@ def test_a_full_range_fails(made: Callable[[list[Document]], Network], host: Hos
     (directory / "10.1.0.2").write_text("")  # torn: nobody's
     (part,), _ = explained(network)
     assert part.problem == ""
+    (directory / "10.1.0.2").unlink()
+    (directory / "10.1.0.2").mkdir()  # somebody's, whatever it is
+    (part,), _ = explained(network)
+    assert "no IP addresses available" in part.problem
     for path in (directory / "10.1.0.2", directory, directory.parent):
         path.unlink() if path.is_file() else path.rmdir()
 
