@@ -59,7 +59,7 @@ text{font:14px system-ui,sans-serif;fill:var(--ink);text-anchor:middle}
 _MARKERS = (
     '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8"'
     ' markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z"/></marker>'
-    '<marker id="cross" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="12" markerHeight="12"'
+    '<marker id="cross" viewBox="0 0 10 10" refX="5" refY="5" markerWidth="12" markerHeight="12"'
     ' markerUnits="userSpaceOnUse"><path d="M1 1 9 9M9 1 1 9"/></marker></defs>'
 )
 
