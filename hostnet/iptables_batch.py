@@ -7,6 +7,7 @@ iptables-restore take some ten milliseconds each, and longer with each container
 from __future__ import annotations
 
 from hostnet import condition, iptables
+from hostnet.condition import Owners
 from hostnet.iptables import Tool, same
 from hostnet.iptables_look import FAMILY, Marker
 from hostnet.lock import NamespaceLock
@@ -31,17 +32,17 @@ _BUILT_IN = {
 class Batch:
     """`with Batch() as batch:` edits in the body are planned on what the ones before left.
 
-    None is carried out before `commit`, nor if it is not called. Of the whole process: for one with
-    a single thread.
+    None is carried out before `commit`, nor if it is not called. owners: whose they are. If any of
+    them has gone before the commit, there is none. Of the whole process, as `nfbatch`.
     """
 
-    __slots__ = ("_after", "_before", "_changes", "_found", "_now")
+    __slots__ = ("_before", "_changes", "_found", "_now", "owners")
 
     def __init__(self) -> None:
         self._before: dict[Key, Ruleset] = {}
         self._now: dict[Key, Ruleset] = {}
         self._changes: dict[Key, dict[str, list[str]]] = {}
-        self._after: list[Callable[[], object]] = []
+        self.owners = Owners()
         self._found: dict[object, bool] = {}
 
     def __enter__(self) -> Batch:
@@ -75,7 +76,9 @@ class Batch:
             key = tool.version, tool.variant
             for table, commands in changes.items():
                 if commands:
-                    condition.require(f"change the rules of {FAMILY[tool.version]}tables")
+                    condition.require(
+                        f"change the rules of {FAMILY[tool.version]}tables", gathers=True
+                    )
                     changed = True
                     chains = self._now[key].setdefault(table, {})
                     for command in commands:
@@ -93,28 +96,30 @@ class Batch:
         """From now on `once` finds that this is so."""
         self._found[what] = True
 
-    def afterwards(self, act: Callable[[], object]) -> None:
-        """Have this called when the edits are carried out."""
-        self._after.append(act)
-
     def commit(self) -> bool:
-        """Carry them out; False where the rules have been changed since they were read.
+        """Carry them out; False where the rules have been changed since they were read, or an
+        owner has gone: plan them anew then.
 
-        Ends the batch. Raises IptablesError, LockTimeout, what `afterwards` was given raises.
+        Ends the batch. Raises IptablesError, LockTimeout.
         """
         iptables.batches.remove(self)
-        if self._changes:
-            with NamespaceLock() as lock, Marker() as marker:
-                inherited = lock.fileno(), marker.fileno()
-                tools = {key: Tool(*key) for key in self._changes}
-                if any(
-                    tool.list_all(inherited) != self._before[key] for key, tool in tools.items()
-                ):
-                    return False
-                for key, tool in tools.items():
-                    tool.restore(self._changes[key], inherited)
-        for act in self._after:
-            act()
+        if not self._changes:
+            return True
+        try:
+            return self._commit()
+        finally:
+            self.owners.take_back()
+
+    def _commit(self) -> bool:
+        with NamespaceLock() as lock, Marker() as marker:
+            inherited = lock.fileno(), marker.fileno()
+            tools = {key: Tool(*key) for key in self._changes}
+            if any(tool.list_all(inherited) != self._before[key] for key, tool in tools.items()):
+                return False
+            if self.owners.any_gone():
+                return False
+            for key, tool in tools.items():
+                tool.restore(self._changes[key], inherited)
         return True
 
 
@@ -151,10 +156,19 @@ def once(what: object, look: Callable[[], bool]) -> bool:
     return iptables.batches[0].once(what, look) if iptables.batches else look()
 
 
+def is_noted(what: object) -> bool:
+    """Whether this was noted before in a batch."""
+    return once(what, lambda: False)
+
+
+def note(what: object) -> None:
+    """Note that this is so, in a batch."""
+    for batch in iptables.batches:
+        batch.note(what)
+
+
 def is_first(what: object) -> bool:
     """Whether this is asked for the first time in a batch; always true without one."""
-    if not iptables.batches:
-        return True
-    seen = iptables.batches[0].once(what, lambda: False)
-    iptables.batches[0].note(what)
+    seen = is_noted(what)
+    note(what)
     return not seen

@@ -26,6 +26,7 @@ _ALL_FAMILIES = b"\x01\0\0\0"  # struct nfgenmsg: NFPROTO_INET, version 0, resou
 
 _kept: list[Netfilter] | None = None
 """The socket that waits for its next use; None in a process that keeps none."""
+_steady = False
 
 
 def keep() -> None:
@@ -33,6 +34,17 @@ def keep() -> None:
     global _kept
     if _kept is None:
         _kept = []
+
+
+def hold(steady: bool) -> None:
+    """Whether what is read from now on is believed at each `open`, and the generation not asked.
+
+    For who makes no change but for a generation that he knows, or who looks again afterwards.
+    """
+    global _steady
+    _steady = steady
+    for one in _kept or ():
+        one._asked = False
 
 
 def _here() -> tuple[int, int, int]:
@@ -63,7 +75,7 @@ class Netfilter(Netlink):
         while _kept:
             found = _kept.pop()
             if found._home == here:
-                found._asked = False
+                found._asked &= _steady
                 return found
             if found._home[2] != os.getpid():
                 found._sock.detach()  # a parent's: whose the number is now, nobody knows

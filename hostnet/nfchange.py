@@ -97,6 +97,10 @@ class Changes:
         self._acts.append((DELRULE, rules))
         self._acts.append((DELCHAIN, attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, name)))
 
+    def extend(self, other: Changes) -> None:
+        """Do what the other one does, too, after this."""
+        self._acts += other._acts
+
     def commit(self, nl: Netfilter, generation: int, what: str) -> None:
         """All of it or nothing. Raises NetlinkError, ERESTART if the ruleset is another by now."""
         messages = [(BATCH_BEGIN, _BATCH + attr_be32(BATCH_GENID, generation), 0)]
@@ -130,7 +134,7 @@ class Changes:
                 messages.append((kind, INET + act))
                 continue
             full = len(run) == _ELEMENTS_A_MESSAGE
-            if full or kind != run_kind or (run and run[0].map.name != act.map.name):
+            if full or kind != run_kind or (run and run[0].map.where != act.map.where):
                 close()
             run_kind = kind
             run.append(act)

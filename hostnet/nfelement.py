@@ -211,6 +211,11 @@ class Map:
         data = "verdict" if self.data is VERDICT else self.data.text
         return f"add map {where} {{ type {self.key.text} : {data}; }}"
 
+    @property
+    def where(self) -> tuple[str, str, str]:
+        """What no other map has: family, table and name."""
+        return self.family, self.table, self.name
+
     def place(self) -> bytes:
         """The attributes that name it in messages about its elements."""
         return attr_str(LIST_TABLE, self.table) + attr_str(LIST_SET, self.name)

@@ -22,9 +22,9 @@ import errno
 import ipaddress
 from _blake2 import blake2s
 
-from hostnet.nfchange import Changes, change
+from hostnet.nfchange import change
+from hostnet.nfdraft import Draft, batches
 from hostnet.nfelement import Element, Map, comment_bytes, comment_of, dump, get, number
-from hostnet.nftable import chain_exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from hostnet.netfilter import Netfilter
+    from hostnet.nfchange import Changes
     from hostnet.nfelement import Values
 
     Held: TypeAlias = dict[tuple[str, Values], Element]
@@ -78,68 +79,6 @@ def group_key(group: str) -> str:
 def _hash(text: str) -> str:
     """60 bits as text, so that `nft list table` shows a person what the kernel compares."""
     return blake2s(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()[:15]
-
-
-class Draft:
-    """A table as a transaction in the making leaves it: what is looked up here sees it changed.
-
-    The kernel is asked once for each element, so two owners can change places in one transaction.
-    """
-
-    __slots__ = ("_after", "_before", "_empty_chains", "_gone_chains", "nl")
-
-    def __init__(self, nl: Netfilter) -> None:
-        self.nl = nl
-        self._before: dict[tuple[str, Values], Element | None] = {}
-        self._after: dict[tuple[str, Values], Element | None] = {}
-        self._empty_chains: list[tuple[str, str]] = []
-        self._gone_chains: list[tuple[str, str]] = []
-
-    def get(self, wanted: Element) -> Element | None:
-        """The element with this key, None where there is none. Raises NetlinkError."""
-        name = wanted.identity
-        if name not in self._after:
-            self._before[name] = self._after[name] = get(self.nl, wanted)
-        return self._after[name]
-
-    def put(self, element: Element) -> None:
-        """Make the element, in place of what has its key."""
-        self._before.setdefault(element.identity, None)
-        self._after[element.identity] = element
-
-    def drop(self, element: Element) -> None:
-        """Delete the element with this key, which was looked up."""
-        self._after[element.identity] = None
-
-    def create_chain(self, table: str, name: str) -> None:
-        self._empty_chains.append((table, name))
-
-    def delete_chain(self, table: str, name: str) -> None:
-        if chain_exists(self.nl, table, name):
-            self._gone_chains.append((table, name))
-
-    def changes(self) -> Changes:
-        """The transaction."""
-        made = Changes()
-        for table, name in self._empty_chains:
-            made.create_chain(table, name)
-        changed = [(old, self._after[name]) for name, old in self._before.items()]
-        changed = [(old, new) for old, new in changed if not _same(old, new)]
-        for old, _new in changed:
-            if old is not None:
-                made.delete(old)
-        for _old, new in changed:
-            if new is not None:
-                made.create(new)
-        for table, name in self._gone_chains:
-            made.delete_chain(table, name)
-        return made
-
-
-def _same(one: Element | None, other: Element | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one is other or (one.data == other.data and one.comment == other.comment)
 
 
 def is_anothers(found: Element, element: Element) -> bool:
@@ -197,7 +136,11 @@ class Registry:
 
     def records(self, nl: Netfilter, owner: Owner) -> list[Values]:
         """The owner's records; none where it owns nothing or the table is missing."""
-        return self._records(Draft(nl), owner)
+        return self._records(self.draft(nl), owner)
+
+    def draft(self, nl: Netfilter) -> Draft:
+        """The table as it is, and as what has gathered in a batch is going to leave it."""
+        return batches[0].draft(nl, self.table) if batches else Draft(nl)
 
     def _records(self, draft: Draft, owner: Owner) -> list[Values]:
         found: list[Values] = []
@@ -228,19 +171,22 @@ class Registry:
         """Make the owner own exactly this, in one transaction; what is missing of it is restored.
 
         settle: called with what it held, to look up what else must (not) be there, and to raise or
-        to say what it is to be instead of `records`. False where all was so already. Raises
-        TakenError for an element that is not shared and another's, NetlinkError, ContentionError.
+        to say what it is to be instead of `records`. False where all was so already. In a batch
+        (`nfbatch`) it happens with the others. Raises TakenError for an element that is not shared
+        and another's, NetlinkError, ContentionError.
         """
 
-        def plan() -> Changes:
-            draft = Draft(nl)
+        def plan(draft: Draft) -> Draft:
             before = self._records(draft, owner)
             after = records if settle is None else settle(draft, self.held(before, owner))
             self._exchange(draft, owner, before, after)
             self._pass_on(draft, owner, before, after)
-            return draft.changes()
+            return draft
 
-        return change(nl, plan, f"write to the nftables table inet {self.table}")
+        what = f"write to the nftables table inet {self.table}"
+        if batches:
+            return batches[0].gather(self.table, plan(self.draft(nl)), what)
+        return change(nl, lambda: plan(Draft(nl)).changes(), what)
 
     def remove(self, nl: Netfilter, owner: Owner) -> list[Values]:
         """Remove all the owner owns, in one transaction; gives the records it had.
@@ -265,7 +211,8 @@ class Registry:
         self, draft: Draft, owner: Owner, before: list[Values], after: list[Values]
     ) -> None:
         """Let the owner have these records and what they stand for in place of those before."""
-        old, new = self.held(before, owner), self.held(after, owner)
+        old = self.held(before, owner)
+        new = old if after == before else self.held(after, owner)
         chains = self._own_chains(after, owner)
         for chain in chains:
             draft.create_chain(self.table, chain)
@@ -285,7 +232,7 @@ class Registry:
 
         One look-up for each record lost; where somebody waits, a list of all owners.
         """
-        if self._waiting is None:
+        if self._waiting is None or before == after:
             return
         kept = self._waiting.places(after)
         lost = self._waiting.places(before)

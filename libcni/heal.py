@@ -17,8 +17,10 @@ from cni.jsonvalue import JsonObject
 from cni.record import record
 from hostnet import netfilter
 from hostnet.condition import OnlyWhile
-from hostnet.iptables_batch import Batch
-from libcni.attachment import require_valid
+from hostnet.iptables_batch import Batch as IptablesBatch
+from hostnet.netlink import NetlinkError
+from hostnet.nfbatch import Batch
+from libcni.attachment import NOBODY, require_valid
 from libcni.cache import Cache
 from libcni.conf import network_from_bytes
 from libcni.invoke import config_of
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from libcni.cache import CachedAttachment
     from libcni.conf import NetworkConfigList, PluginConf
 
-    Chain = tuple[NetworkConfigList, list[tuple[PluginConf, Plugin]]]
+    Chain = tuple[NetworkConfigList, list[tuple[PluginConf, Plugin, JsonObject]]]
 
 _ATTEMPTS = 3
-"""How often many edits of iptables are tried together, while somebody else edits too."""
+"""How often many changes are tried together, while somebody else changes rules too."""
+_TOGETHER = 256
+"""Attachments in one transaction of nftables, which takes the kernel some ten milliseconds."""
 
 
 class WouldError(Exception):
@@ -101,24 +105,18 @@ class Healer:
         start = time.monotonic()
         self._plugins.clear()
         entries, problems = self._entries(network)
+        look = _Look(self, dry_run, alive)
         try:
-            for _attempt in range(_ATTEMPTS):
-                with Batch() as batch:
-                    look = _Look(self, dry_run, alive)
-                    look.all(entries)
-                    if dry_run or batch.commit():
-                        break
-            else:
-                look = _Look(self, dry_run, alive)
-                look.all(entries)
-        except (CniError, OSError) as error:
-            # Of all edits together one was refused: each by itself now.
-            look = _Look(self, dry_run, alive)
-            look.problems.append(str(error))
-            look.all(entries)
+            found = look.at(entries)
         finally:
             self._chains.clear()
-        return look.report([*map(str, problems)], time.monotonic() - start)
+        return Report(
+            found.running,
+            found.gone,
+            tuple(found.healed),
+            (*map(str, problems), *found.problems),
+            round(time.monotonic() - start, 4),
+        )
 
     def _entries(self, network: str) -> tuple[list[CachedAttachment], list[CniError]]:
         entries: list[CachedAttachment] = []
@@ -138,36 +136,48 @@ class Healer:
 
         Raises CniError for an entry that says no attachment.
         """
-        require_valid(entry.attachment, "CHECK")
+        attachment, prev_result, args = entry.attachment, entry.result, dict(entry.args)
+        require_valid(attachment, "CHECK")
         network, plugins = self._chain(entry)
-        for conf, plugin in plugins:
-            config = config_of(network, conf, entry.attachment)
+        for conf, plugin, plain in plugins:
+            config = plain
+            if conf.capabilities:
+                config = JsonObject(config_of(network, conf, attachment))
             yield (
                 plugin,
                 Call(
                     "CHECK",
                     network.name,
                     network.version,
-                    JsonObject(config),
+                    config,
                     b"",
                     self._environ,
                     container_id=entry.container_id,
                     ifname=entry.ifname,
                     netns=entry.netns,
-                    args=dict(entry.args),
+                    args=args,
                     path=self._path,
-                    prev_result=entry.result,
+                    prev_result=prev_result,
                     bundle=self._bundle,
                 ),
             )
 
     def _chain(self, entry: CachedAttachment) -> Chain:
-        """The network that an entry holds, and its plugins that can restore anything."""
+        """The network that an entry holds, and its plugins that can restore anything, each with its
+        config where nothing in that is an attachment's own.
+        """
         found = self._chains.get(entry.config)
         if found is None:
             network = network_from_bytes(entry.config, f"the configuration in {entry.path}")
             ours = ((one, self._plugin(one.type)) for one in network.plugins)
-            found = network, [(one, plugin) for one, plugin in ours if plugin is not None]
+            found = (
+                network,
+                [
+                    (one, plugin, JsonObject(config_of(network, one, NOBODY)))
+                    for one, plugin in ours
+                    if plugin is not None
+                ],
+            )
             self._chains[entry.config] = found
         return found
 
@@ -183,73 +193,120 @@ class Healer:
         return self._plugins[kind]
 
 
+class _Found:
+    """What a look at some attachments has found; see `Report`."""
+
+    def __init__(self) -> None:
+        self.running = self.gone = 0
+        self.healed: list[Healed] = []
+        self.problems: list[str] = []
+
+    def join(self, other: _Found) -> None:
+        """Add what another look has found, at others."""
+        self.running += other.running
+        self.gone += other.gone
+        self.healed += other.healed
+        self.problems += other.problems
+
+
 class _Look:
-    """One look at all attachments."""
+    """One look at all attachments.
+
+    Those that have lost something get it back together: by iptables all in one, by nftables so
+    many at once that nobody who changes the ruleset meanwhile has to wait for long. Where that
+    cannot be, as others change it all the time or the kernel refuses some of it, each gets its own
+    by itself.
+    """
 
     def __init__(self, healer: Healer, dry_run: bool, alive: Callable[[], object]) -> None:
         self._healer = healer
         self._dry_run = dry_run
         self._alive = alive
-        self._running = self._gone = 0
-        self._healed: list[Healed] = []
-        self.problems: list[str] = []
 
-    def all(self, entries: Sequence[CachedAttachment]) -> None:
-        """Look at each of them."""
+    def at(self, entries: Sequence[CachedAttachment]) -> _Found:
+        """Look at these."""
+        try:
+            for _attempt in range(_ATTEMPTS):
+                with IptablesBatch() as together:
+                    found = self._in_chunks(entries)
+                    if self._dry_run or together.commit():
+                        return found
+            return self._each(entries)
+        except (CniError, OSError) as error:
+            found = self._each(entries)
+            found.problems.insert(0, str(error))
+            return found
+
+    def _in_chunks(self, entries: Sequence[CachedAttachment]) -> _Found:
+        # The first one by itself: what is common to all, tables and chains, is laid down for it.
+        found = self._each(entries[:1])
+        with Batch() as batch:
+            for start in range(1, len(entries), _TOGETHER):
+                found.join(self._together(batch, entries[start : start + _TOGETHER]))
+        return found
+
+    def _together(self, batch: Batch, entries: Sequence[CachedAttachment]) -> _Found:
+        """Look at these, with one transaction for all."""
+        for _attempt in range(_ATTEMPTS):
+            batch.begin()
+            found = self._each(entries)
+            if self._dry_run:
+                batch.cancel()
+                return found
+            try:
+                if batch.commit():
+                    return found
+            except NetlinkError:  # of which one, `_each` says
+                break
+        return self._each(entries)
+
+    def _each(self, entries: Sequence[CachedAttachment]) -> _Found:
+        found = _Found()
         for entry in entries:
             self._alive()
             where = f"{entry.network}/{entry.container_id}/{entry.ifname}"
             try:
-                self._one(entry)
+                self._one(entry, found)
             except restoring.GoneError:
-                self._gone += 1
+                found.gone += 1
             except (CniError, OSError) as error:
-                self.problems.append(f"{where}: {error}")
+                found.problems.append(f"{where}: {error}")
             except Exception as defect:  # noqa: BLE001 - of one; the others are to be healed
-                self.problems.append(f"{where}: {type(defect).__name__}: {defect}")
+                found.problems.append(f"{where}: {type(defect).__name__}: {defect}")
+        return found
 
-    def _one(self, entry: CachedAttachment) -> None:
+    def _one(self, entry: CachedAttachment, found: _Found) -> None:
         if entry.result is None:
-            self.problems.append(f"cache entry {entry.path} has no result that can be read")
+            found.problems.append(f"cache entry {entry.path} has no result that can be read")
             return
         calls = [*self._healer.calls(entry)]
         if not calls:
             return
         if not restoring.is_running(calls[0][1]):
             raise restoring.GoneError(entry.container_id)
-        self._running += 1
+        found.running += 1
         acts: list[str] = []
         plugins: list[str] = []
         try:
             with OnlyWhile(lambda what: self._note(acts, what)):
                 for plugin, call in calls:
-                    if self._restored(plugin, call):
+                    if self._restored(plugin, call, found):
                         plugins.append(plugin.name)
         finally:
             if plugins:
                 names = entry.network, entry.container_id, entry.ifname
-                self._healed.append(Healed(*names, tuple(plugins), tuple(dict.fromkeys(acts))))
+                found.healed.append(Healed(*names, tuple(plugins), tuple(dict.fromkeys(acts))))
 
-    def _restored(self, plugin: Plugin, call: Call) -> bool:
+    def _restored(self, plugin: Plugin, call: Call, found: _Found) -> bool:
         try:
             return plugin.restored(call)
         except WouldError:
             return True
         except CniError as error:  # the plugins after it go on
-            self.problems.append(f"{call.owner}: {error}")
+            found.problems.append(f"{call.owner}: {error}")
             return False
 
     def _note(self, acts: list[str], what: str) -> None:
         acts.append(what)
         if self._dry_run:
             raise WouldError(what)
-
-    def report(self, problems: list[str], seconds: float) -> Report:
-        """What it has found."""
-        return Report(
-            self._running,
-            self._gone,
-            tuple(self._healed),
-            (*problems, *self.problems),
-            round(seconds, 4),
-        )

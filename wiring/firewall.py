@@ -92,9 +92,9 @@ def _restore_masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]
     from hostnet.iptables_batch import once
 
     with nl:
-        if not config.masq_backend and not masquerade.is_known(nl, owner):
-            in_use = once("nat", lambda: bool(Here(nl).any("nat")))
-            has = in_use and _has_chain(Here(nl), owner)
+        in_use = not config.masq_backend and once("nat", lambda: bool(Here(nl).any("nat")))
+        if in_use and not masquerade.is_known(nl, owner):
+            has = _has_chain(Here(nl), owner)
             if has and not _problems_by(None, owner, wanted):
                 return False
         return masquerade.add(nl, owner, wanted, thorough=True)

@@ -4,12 +4,16 @@ A plugin's `restore` says how to lay it down, by the functions that ADD uses, an
 back; what is common is here. That a container is one that runs is looked at where it counts:
 right before each change is made (`hostnet.condition`), and once more after it, since a DEL may have
 begun (`hostnet.leaving` says why that is enough).
+
+Where the changes for many gather (`hostnet.nfbatch`, `hostnet.iptables_batch`), both looks are at
+all of them, right before the common change and after it.
 """
 
 from __future__ import annotations
 
-from hostnet import iptables, leaving, link, sysctl
+from hostnet import iptables, leaving, link, nfdraft, sysctl
 from hostnet.condition import OnlyWhile
+from hostnet.iptables_batch import is_first
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
 from wiring import compare, firewall, plan
@@ -40,19 +44,17 @@ def restore(call: Call, lay: Callable[[], bool], take_back: Callable[[], None]) 
         if not is_running(call):
             raise GoneError(call.owner)
 
-    def is_gone() -> bool:
-        gone = not is_running(call)
-        if gone:
-            take_back()
-        return gone
-
-    with OnlyWhile(require):
+    with OnlyWhile(require, late=True):
         changed = lay()
-    if changed and iptables.batches:
-        iptables.batches[0].afterwards(is_gone)
-    elif changed and is_gone():
+    if not changed:
+        return False
+    gathering = [one.owners for one in nfdraft.batches] + [one.owners for one in iptables.batches]
+    for owners in gathering:
+        owners.add(call.owner, lambda: not is_running(call), take_back)
+    if not nfdraft.batches and not is_running(call):
+        take_back()
         raise GoneError(call.owner)
-    return changed
+    return True
 
 
 def bridged(call: Call, config: Bridged) -> bool:
@@ -75,7 +77,8 @@ def pair(call: Call, config: Filtered, forwarding: Iterable[int]) -> bool:
 
     def lay() -> bool:
         changed = firewall.restore(call.owner, config, port, mac, addresses)
-        switches = [sysctl.ensure(sysctl.FORWARDING[one], "1") for one in sorted(forwarding)]
+        names = (sysctl.FORWARDING[one] for one in sorted(forwarding))
+        switches = [sysctl.ensure(name, "1") for name in names if is_first(name)]
         return changed or any(switches)
 
     return restore(call, lay, lambda: firewall.teardown(call.owner, port))

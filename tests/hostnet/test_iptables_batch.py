@@ -61,11 +61,22 @@ def test_nothing_is_carried_out_when_somebody_was_faster(tables: HostTables) -> 
     done: list[str] = []
     with Batch() as batch:
         edit([Tool(4)], lambda *_: {"filter": COMMANDS[0]}, "filter")
-        batch.afterwards(lambda: done.append("afterwards"))
+        batch.owners.add("net/c1/eth0", bool, lambda: done.append("taken back"))
         tables.run("-A", "FORWARD", "-s", "198.51.100.1/32", "-j", "ACCEPT")
         assert not batch.commit()
     assert not tables.of_cni()
     assert not done
+
+
+def test_nothing_is_carried_out_for_who_has_gone(tables: HostTables) -> None:
+    done: list[str] = []
+    with Batch() as batch:
+        edit([Tool(4)], lambda *_: {"filter": COMMANDS[0]}, "filter")
+        batch.owners.add("net/c1/eth0", bool, lambda: done.append("c1"))
+        batch.owners.add("net/c2/eth0", lambda: True, lambda: done.append("c2"))
+        assert not batch.commit()
+    assert not tables.of_cni()
+    assert done == ["c2"]
 
 
 def test_looks_are_taken_once() -> None:

@@ -18,8 +18,9 @@ from tests.kit.host import Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hostnet.nfdraft import Draft
     from hostnet.nfelement import Values
-    from hostnet.nfowner import Draft, Held
+    from hostnet.nfowner import Held
 
 NAME = "test"
 PORTS = Map(NAME, "ports", "inet_proto . inet_service", "ipv4_addr . inet_service")

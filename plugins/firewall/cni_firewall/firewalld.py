@@ -13,8 +13,8 @@ from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni_firewall.bus import Bus, BusError
 from cni_firewall.tables import CONTAINERS, REGISTRY, ZONED
 from hostnet import condition
+from hostnet.nfdraft import Draft
 from hostnet.nfelement import Element
-from hostnet.nfowner import Draft
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

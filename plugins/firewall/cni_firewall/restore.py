@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from cni_firewall import admit, forward, nftables, plan, withdraw
-from hostnet.iptables_batch import is_first, once
+from hostnet.iptables_batch import is_first, is_noted, note, once
 from hostnet.iptables_look import Here
 from hostnet.netfilter import Netfilter
+from hostnet.nfbatch import Apart
 from hostnet.nfowner import Owner
 from wiring import backend, restoring
 
@@ -28,7 +29,10 @@ def restore(call: Call, config: Config, result: Result) -> bool:
 
 
 def _with_bus(call: Call, config: Config, result: Result) -> bool:
-    bus = admit.find_firewalld(call, config)
+    missing = "firewalld", config.backend
+    bus = None if is_noted(missing) else admit.find_firewalld(call, config)
+    if bus is None:
+        note(missing)
     try:
         return _lay(call, config, result, bus)
     finally:
@@ -54,10 +58,13 @@ def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
     with nl:
         if not config.backend and bus is None and _by_iptables(nl, owner, config, wanted):
             return False
-        changed = nftables.give(nl, owner, config, wanted, thorough=True)
-        if bus is not None:
+        if bus is None:
+            changed = nftables.give(nl, owner, config, wanted, thorough=True)
+        else:
             from cni_firewall import firewalld
 
+            with Apart():  # before: it is by our own table that what is in a zone is known
+                changed = nftables.give(nl, owner, config, wanted, thorough=True)
             changed |= firewalld.restore(bus, config.zone, addresses)
         versions = sorted({one.version for one in addresses})
         asked = "firewall", config.admin_chain, *versions
@@ -67,7 +74,7 @@ def _lay(call: Call, config: Config, result: Result, bus: Bus | None) -> bool:
 
 def _by_iptables(nl: Netfilter, owner: Owner, config: Config, wanted: list[Guarded]) -> bool:
     """Whether iptables guards it: the backend was another one at its ADD."""
-    if nftables.held(nl, owner) or not once("filter", lambda: bool(Here(nl).any("filter"))):
+    if not once("filter", lambda: bool(Here(nl).any("filter"))) or nftables.held(nl, owner):
         return False
     from wiring import xtables
 

@@ -11,7 +11,7 @@ from cni.errors import INVALID_CONFIG, PORT_TAKEN, CniError
 from cni_portmap import flows, iptables_rules, ownership
 from cni_portmap.iptables_rules import DNAT, GUARD_TABLE, PREFIX, TABLE
 from cni_portmap.plan import container_networks, shown
-from cni_portmap.publish import localhost_link, planned, route_localhost
+from cni_portmap.publish import localhost_link, planned, restore_localhost, route_localhost
 from hostnet import netfilter
 from hostnet.iptables import IptablesError, Tool, edit, leads_to, same
 from hostnet.iptables_look import Here
@@ -146,7 +146,7 @@ def restore(call: Call, config: Config, result: Result) -> bool:
     versions = {one.version for one in wanted}
     plan = _plan(call, config, result, wanted, [])
     changed = edit([Tool(version) for version in sorted(versions)], plan)
-    return route_localhost(config, wanted) or changed
+    return restore_localhost(config, wanted) or changed
 
 
 def _plan(

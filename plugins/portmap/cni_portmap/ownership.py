@@ -14,8 +14,9 @@ from cni.record import replace
 from cni_portmap.config import PROTOCOLS
 from cni_portmap.tables import ADDR, ANY, PENDING, REGISTRY, WAITING, pack
 from hostnet.nfchange import ContentionError
+from hostnet.nfdraft import Draft
 from hostnet.nfelement import Element, dump
-from hostnet.nfowner import Draft, TakenError, is_anothers
+from hostnet.nfowner import TakenError, is_anothers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

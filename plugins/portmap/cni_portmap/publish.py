@@ -73,19 +73,22 @@ def restore(nl: Netfilter, call: Call, config: Config, result: Result) -> bool:
     Nothing is undone when this fails: what is there is a running container's. Raises CniError,
     OSError.
     """
+    from hostnet.nfbatch import Apart
+
     wanted = planned(config, result, call.ifname)
     owner = Owner(call.owner)
     changed = TABLE.ensure(nl, thorough=True)
     gates = {one.version for one in wanted if one.flags & GATED}
     if any(rules(nl, NAME, gate(owner, version)) != list(GATE_RULES) for version in gates):
-        ownership.give(nl, owner, _pending(wanted))
-        _lay_conditions(owner, wanted, config.conditions)
+        with Apart():
+            ownership.give(nl, owner, _pending(wanted))
+            _lay_conditions(owner, wanted, config.conditions)
         nl.forget()
         changed = True
     changed |= ownership.restore(nl, owner, wanted)
     if changed:
         flows.forget_untranslated(nl, wanted)
-    return route_localhost(config, wanted) or changed
+    return restore_localhost(config, wanted) or changed
 
 
 def _require_free_of_iptables(nl: Netfilter, owner: str, wanted: list[Published]) -> None:
@@ -152,19 +155,29 @@ def _lay_conditions(
         nft.run(f'add rule {where} accept comment "{GATE_RULES[1]}"')
 
 
-def route_localhost(config: Config, published: Iterable[Published]) -> bool:
+def route_localhost(config: Config, published: Iterable[Published]) -> None:
     """Let packets from 127.0.0.1 leave through the container's link, to be masqueraded there.
 
-    Where a port answers on localhost at all. What comes from outside with such an address is
-    dropped by the backend's guard. The switch stays, as with the reference: others may need it.
-    Gives whether it had to be set.
+    What comes from outside with such an address is dropped by the backend's guard. The switch
+    stays, as with the reference: others may need it.
     """
-    changed = False
-    for one in published:
-        if localhost_link(config, one):
-            switch = sysctl.of_interface("ipv4", one.link, "route_localnet")
-            changed |= sysctl.ensure(switch, "1")
-    return changed
+    for switch in _localhost_switches(config, published):
+        sysctl.ensure(switch, "1")
+
+
+def restore_localhost(config: Config, published: Iterable[Published]) -> bool:
+    """As `route_localhost`, once for each link; whether it had to be done."""
+    from hostnet.iptables_batch import is_first
+
+    switches = filter(is_first, _localhost_switches(config, published))
+    changed = [sysctl.ensure(one, "1") for one in switches]
+    return any(changed)
+
+
+def _localhost_switches(config: Config, published: Iterable[Published]) -> list[str]:
+    """The sysctls that must be 1 for ports to answer on localhost, where they do at all."""
+    links = {one.link for one in published if localhost_link(config, one)}
+    return [sysctl.of_interface("ipv4", link, "route_localnet") for link in sorted(links)]
 
 
 def localhost_link(config: Config, one: Published) -> bool:

@@ -54,9 +54,9 @@ def _by_nftables(call: Call, config: Config, result: Result) -> bool:
 
 def _by_iptables(nl: Netfilter, call: Call, config: Config, result: Result) -> bool:
     """Whether iptables does."""
-    if REGISTRY.records(nl, Owner(call.owner)):
-        return False
     if not once("nat", lambda: bool(Here(nl).any("nat"))):
+        return False
+    if REGISTRY.records(nl, Owner(call.owner)):
         return False
     if not Here(nl).with_chain("nat", iptables_rules.chain_of(call.owner)):
         return False
