@@ -93,8 +93,8 @@ def main() -> int:
     """Serve one call; returns the exit status."""
     open_standard_streams()
     home = os.path.dirname(sys.executable)
-    # After the two finders of what is compiled into the interpreter, before the file system.
-    sys.meta_path.insert(2, StoredModules(home))
+    # Before the finders of what is compiled in, which would look for each of our modules in vain.
+    sys.meta_path.insert(0, StoredModules(home))
     from cni_bundle.plugins import DAEMON, DHCP_DAEMON, PLUGINS
 
     name = os.path.basename(sys.argv[0])
