@@ -15,14 +15,15 @@ from an account, which fills up slowly. It holds no state, and may be killed at 
 
 from __future__ import annotations
 
-import gc
 import json
 import os
+import resource
 import select
 import time
 
 from cni.journal import log
 from cni_firewall import firewalld
+from hostnet.monitor import RTNLGRP_LINK, Monitor
 from hostnet.netlink import NetlinkError
 from hostnet.nfwatch import IPTABLES, Watch
 
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     from libcni.heal import Healer
 
     class Found(TypedDict):
-        """What a look has found. healed: how many attachments; acts: what was done."""
+        """What a look has found. healed: how many attachments; acts: what was done. cost: seconds
+        of the processor."""
 
         running: int
         healed: int
         acts: list[str]
         problems: list[str]
         seconds: float
+        cost: float
 
 
 LOOK_SECONDS = 60.0
@@ -51,6 +54,8 @@ _QUIET_SECONDS = 0.02
 _TEARDOWN_SECONDS = 0.5
 """How long it leaves a change of iptables' alone: another suite that deletes a container of ours
 takes its rules first and its link last, and sets no sign that a DEL has begun."""
+_TEARDOWN_MOST_SECONDS = 10.0
+"""How long it looks whether those that it has healed go, of which the same is true."""
 _SHARE = 0.2
 """Of its time it may look, over long."""
 _MOST_CREDIT_SECONDS = 20.0
@@ -81,6 +86,7 @@ class HealProcess:
         self._why = "started"
         self._again = _AGAIN_SECONDS
         self._problems: list[str] = []
+        self._children: list[int] = []
 
     @staticmethod
     def _watch_rules() -> Watch | None:
@@ -107,10 +113,10 @@ class HealProcess:
             wait = max(0.0, self._due - time.monotonic())
             ready = {fd for fd, _ in poll.poll(1000 * wait)}
             if self._stop in ready:
-                return
+                break
             if self._watch is not None and self._watch.fileno() in ready:
                 if self._ends_within(_QUIET_SECONDS):
-                    return
+                    break
                 by = self._watch.take()
                 if by:
                     after = _TEARDOWN_SECONDS if by == IPTABLES else 0.0
@@ -119,6 +125,13 @@ class HealProcess:
                 self._hear(poll, self._bus)
             if time.monotonic() >= self._due:
                 self._look()
+        for pid in self._children:  # they see it too
+            os.waitpid(pid, 0)
+
+    def _reap(self) -> None:
+        """Of the children that looked, those that have ended."""
+        ended = {pid for pid in self._children if os.waitpid(pid, os.WNOHANG)[0]}
+        self._children = [pid for pid in self._children if pid not in ended]
 
     def _ends_within(self, seconds: float) -> bool:
         return bool(select.select([self._stop], [], [], seconds)[0])
@@ -132,9 +145,11 @@ class HealProcess:
         self._due = min(self._due, now + max(after, -self._credit / _SHARE))
 
     def _look(self) -> None:
-        found, cost = _look_in_child(self._make)
+        self._reap()
+        found, pid = _look_in_child(self._make, self._stop)
+        self._children.append(pid)
         now = time.monotonic()
-        self._credit -= cost
+        self._credit -= found["cost"]
         self._due = now + LOOK_SECONDS
         if found["problems"]:
             self._due = now + self._again
@@ -180,38 +195,56 @@ class HealProcess:
             self._bus = None
 
 
-def _look_in_child(make: Callable[[], Healer]) -> tuple[Found, float]:
-    """Look, in a process of its own; what it has found, and the processor's seconds it took."""
+def _look_in_child(make: Callable[[], Healer], stop: int) -> tuple[Found, int]:
+    """Look, in a process of its own; what it has found, and the process, which may go on a while:
+    see `_withdraw`.
+    """
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
-        status = 1
         try:
-            gc.disable()  # it ends before there is garbage worth the search
             os.close(ours)
-            with open(theirs, "wb") as answer:
-                answer.write(json.dumps(_look(make)).encode())
-            status = 0
+            _child(make, theirs, stop)
         finally:
-            os._exit(status)
+            os._exit(0)
     os.close(theirs)
     with open(ours, "rb") as told:
         text = told.read()
-    _pid, _status, used = os.wait4(pid, 0)
-    found: Found = {"running": 0, "healed": 0, "acts": [], "problems": [], "seconds": 0.0}
     if text:
-        found = json.loads(text)
-    else:
-        found["problems"] = [f"process {pid}, which looked, ended without an answer"]
-    return found, used.ru_utime + used.ru_stime
-
-
-def _look(make: Callable[[], Healer]) -> Found:
-    report = make().look()
+        found: Found = json.loads(text)
+        return found, pid
+    problem = f"process {pid}, which looked, ended without an answer"
     return {
+        "running": 0, "healed": 0, "acts": [], "problems": [problem], "seconds": 0.0, "cost": 0.0,
+    }, pid  # fmt: skip
+
+
+def _child(make: Callable[[], Healer], answer: int, stop: int) -> None:
+    healer = make()
+    report = healer.look()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found: Found = {
         "running": report.running,
         "healed": len(report.healed),
         "acts": sorted({act for one in report.healed for act in one.acts}),
         "problems": [*report.problems],
         "seconds": report.seconds,
+        "cost": used.ru_utime + used.ru_stime,
     }
+    with Monitor(RTNLGRP_LINK) as links:
+        with open(answer, "wb") as told:
+            told.write(json.dumps(found).encode())
+        if report.healed:
+            _withdraw(healer, links, stop)
+
+
+def _withdraw(healer: Healer, links: Monitor, stop: int) -> None:
+    """Wait for containers that were healed to go, as those do that another suite was deleting."""
+    end = time.monotonic() + _TEARDOWN_MOST_SECONDS
+    while (left := end - time.monotonic()) > 0:
+        count, problems = healer.withdraw()
+        for problem in problems[:_TOLD]:
+            log("not withdrawn", error=problem)
+        if not count or stop in select.select([links.fileno(), stop], [], [], left)[0]:
+            return
+        links.take()

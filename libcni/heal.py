@@ -14,7 +14,7 @@ from cni import execute
 from cni.call import Call
 from cni.errors import CniError
 from cni.jsonvalue import JsonObject
-from cni.record import record
+from cni.record import record, replace
 from hostnet import netfilter
 from hostnet.condition import OnlyWhile
 from hostnet.iptables_batch import Batch as IptablesBatch
@@ -92,6 +92,7 @@ class Healer:
         self._environ = {**environ, "CNI_COMMAND": "CHECK", "CNI_PATH": ":".join(path)}
         self._chains: dict[bytes, Chain] = {}
         self._plugins: dict[str, Plugin | None] = {}
+        self._laid: list[CachedAttachment] = []
         netfilter.keep()
 
     def look(
@@ -110,6 +111,10 @@ class Healer:
             found = look.at(entries)
         finally:
             self._chains.clear()
+        names = {(one.network, one.container_id, one.ifname) for one in found.healed}
+        self._laid = [
+            one for one in entries if (one.network, one.container_id, one.ifname) in names
+        ]
         return Report(
             found.running,
             found.gone,
@@ -117,6 +122,32 @@ class Healer:
             (*map(str, problems), *found.problems),
             round(time.monotonic() - start, 4),
         )
+
+    def withdraw(self) -> tuple[int, list[str]]:
+        """Take back what the last look laid down for those who have gone since, and forget them.
+
+        A DEL of ours sets a sign that healing reads; another suite's does not, and may have taken
+        the rules right before that look. Gives how many of the last look are still there, and
+        what went wrong.
+        """
+        left: list[CachedAttachment] = []
+        problems: list[str] = []
+        for entry in self._laid:
+            try:
+                calls = [replace(call, command="DEL") for _, call in self.calls(entry)]
+                plugins = [plugin for plugin, _ in self.calls(entry)]
+                gone = [
+                    plugin.restored(call)
+                    for plugin, call in zip(reversed(plugins), reversed(calls), strict=True)
+                ]
+            except (CniError, OSError) as error:
+                problems.append(f"{entry.network}/{entry.container_id}/{entry.ifname}: {error}")
+            else:
+                if not all(gone):
+                    left.append(entry)
+        self._laid = left
+        self._chains.clear()
+        return len(left), problems
 
     def _entries(self, network: str) -> tuple[list[CachedAttachment], list[CniError]]:
         entries: list[CachedAttachment] = []

@@ -38,7 +38,11 @@ def restore(call: Call, lay: Callable[[], bool], take_back: Callable[[], None]) 
 
     take_back: removes what `lay` may have made; called where the container has gone meanwhile.
     Raises GoneError, and what they raise.
+
+    With a call of DEL it is the other way round: see `_withdraw`.
     """
+    if call.command == "DEL":
+        return _withdraw(call, take_back)
 
     def require(_: str) -> None:
         if not is_running(call):
@@ -55,6 +59,38 @@ def restore(call: Call, lay: Callable[[], bool], take_back: Callable[[], None]) 
         take_back()
         raise GoneError(call.owner)
     return True
+
+
+def _withdraw(call: Call, take_back: Callable[[], None]) -> bool:
+    """Take back what was laid down for a container that has gone without a sign.
+
+    Another suite's DEL sets none, takes rules first and the link last, and what healing has laid
+    down in between nobody would remove. False, and nothing, where a container of this identity is
+    there: the same, or one that was added anew.
+    """
+
+    def require(_: str) -> None:
+        if _is_there(call):
+            raise GoneError(call.owner)
+
+    try:
+        require("")
+        with OnlyWhile(require):
+            take_back()
+    except GoneError:
+        return False
+    return True
+
+
+def _is_there(call: Call) -> bool:
+    """Whether there is an interface of this identity, on the host or in the container."""
+    if leaving.mac_of(leaving.host_end(call.owner)) or is_running(call):
+        return True
+    try:
+        with NetNS.open(call.netns) as ns, ns.netlink() as inside:
+            return link.find(inside, call.ifname) is not None
+    except OSError:
+        return False
 
 
 def bridged(call: Call, config: Bridged) -> bool:

@@ -54,6 +54,21 @@ def test_it_heals_within_moments(world: World, one: Container, daemon: Healing) 
     assert (state["healed"], state["problems"], state["running"]) == (4, 0, 1)
 
 
+def test_what_another_suite_was_deleting_is_taken_back(
+    world: World, one: Container, daemon: Healing
+) -> None:
+    """It sets no sign, and takes the rules first and the link last; one beside it keeps its own."""
+    other = world.container()
+    world.nft("flush ruleset")
+    assert daemon.healed()[-1]["attachments"] == 2
+    assert one.is_published()
+    ends = [each["name"] for each in one.result["interfaces"] if each["name"].startswith("veth")]
+    world.host.command("ip", "link", "delete", *ends)
+    wait_until(lambda: "net/c1/eth0" not in world.ruleset())
+    assert "net/c2/eth0" in world.ruleset()
+    assert other.is_published()
+
+
 def test_containers_that_come_and_go_make_no_work(
     world: World, one: Container, daemon: Healing
 ) -> None:
