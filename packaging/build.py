@@ -1,10 +1,10 @@
 """Build the executables: `build.py DIRECTORY` leaves the relocatable tree there.
 
-PyInstaller finds what all plugins, the daemon and cnitool need, and lays it into a directory that is
-named after its content; the C compiler makes the plugins' program in it (`embed.py`), and the
-launcher, which knows that name. Each plugin's entry is a hard link to the launcher, so that whatever
-copies the tree (cp -r, cp -rL, tar, an image's COPY, a file at a time) copies files that work, where
-symbolic links get lost or dangle.
+PyInstaller finds what all plugins, the daemon and cnitool need, and lays it into a directory that
+is named after its content; the C compiler makes the plugins' program in it (`embed.py`), and the
+launcher, which knows that name. Each plugin's entry is a hard link to the launcher, so that
+whatever copies the tree (cp -r, cp -rL, tar, an image's COPY, a file at a time) copies files that
+work, where symbolic links get lost or dangle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 /* The program of all plugins and the daemon: Python, with the first module that it runs inside.
  *
  * Linked statically and at a fixed address, as Debian's python3 is, so that the dynamic loader has
- * nothing to adjust in Python's 7 MB. It takes nothing from the machine: no path, no environment, no locale. "frozen.h"
- * is made by embed.py.
+ * nothing to adjust in Python's 7 MB. It takes nothing from the machine: no path, no environment,
+ * no locale. "frozen.h" is made by embed.py.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
