@@ -145,15 +145,8 @@ def pack(built: Path, documents: Path, directory: Path) -> Path:
         _lay(built, documents, root)
         _describe(root, names)
         _settle(root)
-        command = [
-            "dpkg-deb",
-            "--root-owner-group",
-            "-Zxz",
-            "-z3",
-            "--build",
-            str(root),
-            str(package),
-        ]
+        # gzip: xz takes fourteen seconds to save a fifth.
+        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(root), str(package)]
         environ = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch.seconds())}
         done = subprocess.run(command, env=environ, text=True, capture_output=True, check=False)
     if done.returncode:

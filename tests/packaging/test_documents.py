@@ -16,7 +16,7 @@ from cni_bundle.plugins import PLUGINS
 from cnitool.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60
+SECONDS = 120
 PAGES = ["man1/cnitool.1", "man8/cnid.8", *(f"man8/cni-{name}.8" for name in PLUGINS)]
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 INSIDE = """\
 set -eu
 mount --make-rprivate /
+mount --bind "$0" "$0"
 mount -t proc proc "$0/proc"
 mount --rbind /sys "$0/sys"
 mount --rbind /dev "$0/dev"
@@ -70,7 +72,7 @@ def _debootstrap(root: Path) -> None:
 
 
 @pytest.fixture
-def fresh(whole: None, tmp_path: Path) -> Fresh:
+def fresh(whole: None, tmp_path: Path) -> Iterator[Fresh]:
     root = tmp_path / "root"
     start = time.monotonic()
     _debootstrap(root)
@@ -96,7 +98,8 @@ def fresh(whole: None, tmp_path: Path) -> Fresh:
     subprocess.run(clone, check=True)
     # What somebody who has a clone has; the rest is the project's affair.
     made.run("apt: make", "apt-get update -qq; apt-get install -y -qq --no-install-recommends make")
-    return made
+    yield made
+    shutil.rmtree(root)  # half a gigabyte
 
 
 @pytest.mark.timeout(MINUTES * 60)

@@ -22,7 +22,7 @@ from tests.kit.traffic import EchoServer, ask
 
 REFERENCE = Path("/usr/lib/cni")
 HOST_CHOICE = Path("/etc/cni")
-SECONDS = 60
+SECONDS = 120
 TYPES = ("bridge", "host-local", "portmap", "loopback")
 ADDRESS = "192.0.2.9"
 

@@ -22,7 +22,7 @@ from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60
+SECONDS = 120
 OLD = "0123abcd"
 OLDER = "0.0.9"
 
