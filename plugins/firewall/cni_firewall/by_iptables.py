@@ -76,19 +76,23 @@ def _isolating(bridge: str) -> tuple[str, str]:
 class _State:
     """The table filter as it was found, and the commands that make it another."""
 
-    __slots__ = ("chains", "commands", "notes")
+    __slots__ = ("chains", "commands")
 
     def __init__(self, found: Ruleset) -> None:
-        self.chains: Chains = {name: list(of) for name, of in found.get(TABLE, {}).items()}
+        self.chains: Chains = {**found.get(TABLE, {})}
         self.commands: list[str] = []
-        self.notes: dict[str, list[Note]] = {
+
+    def notes(self) -> dict[str, list[Note]]:
+        """What the chains of attachments note, by chain."""
+        return {
             name: [_note(rule) for rule in of[1:]]
             for name, of in self.chains.items()
             if name.startswith(xtables.OWN_PREFIX)
         }
 
     def has(self, chain: str, rule: str) -> bool:
-        return any(same(rule, one) for one in self.chains.get(chain, [""])[1:])
+        of = self.chains.get(chain, [""])
+        return rule in of or any(same(rule, one) for one in of[1:])
 
     def create(self, *chains: str) -> None:
         for name in chains:
@@ -99,20 +103,22 @@ class _State:
     def append(self, chain: str, rule: str) -> None:
         if not self.has(chain, rule):
             self.commands.append(f"-A {chain} {rule}")
-            self.chains[chain].append(rule)
+            self.chains[chain] = [*self.chains[chain], rule]
 
     def insert(self, chain: str, rule: str, at: int = 1) -> None:
         """In front of the rule with this number, which counts from 1."""
         if not self.has(chain, rule):
             self.commands.append(f"-I {chain} {at} {rule}")
-            self.chains[chain].insert(at, rule)
+            of = self.chains[chain]
+            self.chains[chain] = [*of[:at], rule, *of[at:]]
 
     def delete(self, chain: str, rule: str) -> None:
         """All rules of the chain that are the same."""
         of = self.chains.get(chain, [""])
-        for one in [one for one in of[1:] if same(rule, one)]:
-            self.commands.append(f"-D {chain} {one}")
-            of.remove(one)
+        gone = [one for one in of[1:] if same(rule, one)]
+        self.commands += (f"-D {chain} {one}" for one in gone)
+        if gone:
+            self.chains[chain] = [*of[:1], *(one for one in of[1:] if one not in gone)]
 
     def jump(self, chain: str, to: str, rule: str, behind: str = "") -> None:
         """Let a chain jump to another first of all, or behind its jump to a third."""
@@ -125,11 +131,12 @@ class _State:
         """Take away what these chains of attachments note, unless others note it too."""
         gone: list[Note] = []
         for name in names:
-            gone += self.notes.pop(name, [])
             if name in self.chains:
                 self.commands += [f"-F {name}", f"-X {name}"]
-                del self.chains[name]
-        left = [note for notes in self.notes.values() for note in notes]
+                gone += (_note(rule) for rule in self.chains.pop(name)[1:])
+        if not gone:
+            return
+        left = [note for notes in self.notes().values() for note in notes]
         addresses = {note[0] for note in left}
         bridges, isolated = {note[1] for note in left}, {note[2] for note in left}
         for address, bridge, alone, _label in gone:
@@ -249,7 +256,7 @@ def remove_strangers(here: Here, network: str, keep: Iterable[str]) -> None:
         state = _State(found)
         gone = [
             name
-            for name, notes in state.notes.items()
+            for name, notes in state.notes().items()
             if name not in kept and any(xtables.is_of(note[3], network) for note in notes)
         ]
         if gone:
@@ -272,7 +279,7 @@ def remove_unnamed(nl: Netfilter | None, places: Iterable[Place], addresses: Ite
 
     def plan(_tool: Tool, found: Ruleset) -> Changes:
         state = _State(found)
-        known = {note[0] for notes in state.notes.values() for note in notes}
+        known = {note[0] for notes in state.notes().values() for note in notes}
         for address in wanted:
             if address not in known:
                 for rule in _accepting(address)[:2]:

@@ -160,9 +160,11 @@ def _plan(
         mine = [one for one in wanted if one.version == tool.version]
         chains = found.get(TABLE, {})
         chain = _Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
-        _require_free(call.owner, mine, chains, tool.version)
         before = chain.published(chain.of({xtables.label(call.owner)}))
-        new.extend(one for one in mine if not any(_same_port(one, other) for other in before))
+        added = [one for one in mine if not any(_same_port(one, other) for other in before)]
+        if added:
+            _require_free(call.owner, mine, chains, tool.version)
+        new.extend(added)
         rules = iptables_rules.rules(config, call.owner, mine, subnets)
         entries = iptables_rules.entries(config, call.owner, mine, tool.version)
         commands = chain.giving(call.owner, rules, entries)
@@ -211,13 +213,13 @@ def require_free(places: Iterable[Place], owner: str, wanted: list[Published]) -
 
 def _require_free(owner: str, wanted: list[Published], chains: Chains, version: int) -> None:
     """Raise CniError(PORT_TAKEN) where another container has one of these ports."""
-    container = owner.split("/")[1]
-    numbers = {f"--dport {one.host_port} " for one in wanted}
+    container, own = owner.split("/")[1], iptables_rules.chain_of(owner)
+    numbers = [f"--dport {one.host_port} " for one in wanted]
     for name, rules in chains.items():
-        if not name.startswith(f"CNI-{PREFIX}") or name == iptables_rules.chain_of(owner):
+        if len(rules) == 1 or not name.startswith(f"CNI-{PREFIX}") or name == own:
             continue
         for rule in rules[1:]:
-            if not any(number in rule for number in numbers):
+            if not [number for number in numbers if number in rule]:
                 continue
             other = iptables_rules.published(rule, version)
             taken = next((one for one in wanted if other and _overlap(one, other)), None)
