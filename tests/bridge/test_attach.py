@@ -16,7 +16,7 @@ from cni.errors import (
     TRY_AGAIN_LATER,
     UNSUPPORTED_FIELD,
 )
-from tests.kit.calls import PluginError, Runtime
+from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
@@ -483,7 +483,7 @@ def test_an_interface_plugin_is_no_ipam_plugin(
     """It reads the same `ipam.type`, and would ask itself for ever."""
     config = network({"type": plugin})
     for verb in ("ADD", "DEL", "GC", "STATUS"):
-        more = {"cni.dev/valid-attachments": []} if verb == "GC" else {}
+        more: Document = {"cni.dev/valid-attachments": []} if verb == "GC" else {}
         with pytest.raises(PluginError, match=f'key "ipam.type": found "{plugin}"') as caught:
             runtime.call(verb, {**config, **more}, netns=container)
         assert caught.value.code == (NOT_AVAILABLE if verb == "STATUS" else INVALID_CONFIG)

@@ -378,10 +378,15 @@ class Counting(Netfilter):
         self.asked = self.listed = 0
 
     def request(
-        self, kind: int, payload: bytes, flags: int = 0, what: str = ""
+        self,
+        kind: int,
+        payload: bytes,
+        flags: int = 0,
+        what: str = "",
+        then: tuple[int, bytes] | None = None,
     ) -> list[tuple[int, bytes]]:
         self.asked += kind == GETSETELEM
-        return super().request(kind, payload, flags, what)
+        return super().request(kind, payload, flags, what, then)
 
     def dump(self, kind: int, payload: bytes, what: str = "") -> list[tuple[int, bytes]]:
         self.listed += kind == GETSETELEM
