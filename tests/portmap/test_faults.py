@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cni_portmap import flows
+from hostnet.netlink import NetlinkError
 from tests.kit.calls import PluginError
 from tests.kit.faults import Fault, no_buffers, with_fault
+from tests.kit.host import Host
 from tests.portmap.conftest import Container, World, elements
 
 NO_CLIENT = True
@@ -92,3 +97,36 @@ def test_killed_anywhere_then_del(verb: str, world: World, one: Container) -> No
             break
     assert end == 0
     assert at > 10
+
+
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+@pytest.mark.parametrize("was", ["0", "2"])
+def test_a_failed_add_puts_route_localnet_back(
+    was: str, backend: str, host: Host, world: World, one: Container
+) -> None:
+    """Of a container's own link; a bridge has other containers that may need it by now."""
+    host.share("nft * ip *", "nft * ip6 *")
+    apart = host.container("apart")
+    world.connect(apart, "apart", "10.5.0.2/24", bridge="")
+    result = {
+        "cniVersion": "1.1.0",
+        "interfaces": [{"name": "eth0", "sandbox": str(apart)}],
+        "ips": [{"interface": 0, "address": "10.5.0.2/24"}],
+    }
+    switches = {
+        name: Path(f"/proc/sys/net/ipv4/conf/{name}/route_localnet") for name in ("apart", "br0")
+    }
+    udp = {"hostPort": 53, "containerPort": 53, "protocol": "udp"}
+    for name, previous in (("apart", result), ("br0", one.result(one.four))):
+        switches[name].write_text(was)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(flows, "forget_older", _no_buffers)
+            with pytest.raises(PluginError, match="cannot delete tracked connections"):
+                one.add(udp, prevResult=previous, backend=backend)
+        assert switches[name].read_text().strip() == (was if name == "apart" else "1")
+        switches[name].write_text("0")
+        one.delete()
+
+
+def _no_buffers(*_: object) -> None:
+    raise NetlinkError(errno.ENOBUFS, "delete tracked connections")

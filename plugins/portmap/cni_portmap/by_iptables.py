@@ -131,7 +131,7 @@ def _add(nl: Netfilter | None, call: Call, config: Config, result: Result) -> No
             raise
         except IptablesError as error:
             raise _with_condition(error, config) from error
-        route_localhost(config, wanted)
+        route_localhost(undo, config, wanted)
         if nl is not None:
             flows.forget_older(nl, new)
 

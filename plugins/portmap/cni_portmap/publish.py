@@ -24,7 +24,7 @@ from cni_portmap.tables import (
     gate,
     unpack,
 )
-from hostnet import route, sysctl
+from hostnet import link, route, sysctl
 from hostnet.iptables_look import FAMILY, LEGACY, Here
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.nfowner import Owner
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from cni_portmap.config import Config
     from cni_portmap.tables import Published
     from hostnet.netfilter import Netfilter
+
+_SWITCH = "route_localnet"
 
 
 def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
@@ -62,7 +64,7 @@ def add(nl: Netfilter, call: Call, config: Config, result: Result) -> None:
         if gated:
             _lay_conditions(owner, wanted, config.conditions)
             given = ownership.give(nl, owner, wanted)
-        route_localhost(config, wanted)  # Of what waits too: it may be its turn at any time.
+        route_localhost(undo, config, wanted)  # Of what waits too: it may be its turn any time.
         served = [one for one in given if not one.flags & WAITING]
         flows.forget_older(nl, [one for one in served if one not in before])
 
@@ -155,29 +157,41 @@ def _lay_conditions(
         nft.run(f'add rule {where} accept comment "{GATE_RULES[1]}"')
 
 
-def route_localhost(config: Config, published: Iterable[Published]) -> None:
+def route_localhost(undo: Undo, config: Config, published: Iterable[Published]) -> None:
     """Let packets from 127.0.0.1 leave through the container's link, to be masqueraded there.
 
-    What comes from outside with such an address is dropped by the backend's guard. The switch
-    stays, as with the reference: others may need it.
+    What comes from outside with such an address is dropped by the backend's guard. After DEL the
+    switch stays, as with the reference.
     """
-    for switch in _localhost_switches(config, published):
-        sysctl.ensure(switch, "1")
+    for name in _localhost_links(config, published):
+        switch = sysctl.of_interface("ipv4", name, _SWITCH)
+        was = sysctl.read(switch)
+        if was != "1":
+            undo.push(_put_back, name, switch, was)
+            sysctl.ensure(switch, "1")
+
+
+def _put_back(name: str, switch: str, was: str) -> None:
+    """Set a link's switch as it was, unless others may need it by now: a bridge has many."""
+    with Netlink() as nl:
+        own = link.get(nl, name).kind == "veth"
+    if own:
+        sysctl.write(switch, was)
 
 
 def restore_localhost(config: Config, published: Iterable[Published]) -> bool:
     """As `route_localhost`, once for each link; whether it had to be done."""
     from hostnet.iptables_batch import is_first
 
-    switches = filter(is_first, _localhost_switches(config, published))
+    names = _localhost_links(config, published)
+    switches = filter(is_first, [sysctl.of_interface("ipv4", one, _SWITCH) for one in names])
     changed = [sysctl.ensure(one, "1") for one in switches]
     return any(changed)
 
 
-def _localhost_switches(config: Config, published: Iterable[Published]) -> list[str]:
-    """The sysctls that must be 1 for ports to answer on localhost, where they do at all."""
-    links = {one.link for one in published if localhost_link(config, one)}
-    return [sysctl.of_interface("ipv4", link, "route_localnet") for link in sorted(links)]
+def _localhost_links(config: Config, published: Iterable[Published]) -> list[str]:
+    """The links of which `_SWITCH` must be 1 for ports to answer on localhost."""
+    return sorted({one.link for one in published if localhost_link(config, one)})
 
 
 def localhost_link(config: Config, one: Published) -> bool:
