@@ -8,6 +8,7 @@ import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_ENVIRONMENT
 from tests.kit.calls import PluginError, Runtime
+from tests.kit.faults import Fault, no_buffers, with_fault
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 from tests.kit.versions import each_version
@@ -97,3 +98,15 @@ def test_add_needs_a_namespace(runtime: Runtime, host: Host) -> None:
         with pytest.raises(PluginError, match="CNI_NETNS") as caught:
             runtime.add(CONFIG, netns=netns)
         assert caught.value.code == INVALID_ENVIRONMENT
+
+
+def test_a_call_that_fails_leaves_lo_as_it_was(runtime: Runtime, fresh: Namespace) -> None:
+    def refused() -> None:
+        with pytest.raises(PluginError, match="No buffer space available"):
+            runtime.add(CONFIG, netns=fresh)
+
+    with_fault(Fault("_send", 3, no_buffers), refused)  # at the list of its addresses
+    assert "UP" not in fresh.links()["lo"]["flags"]
+    fresh.command("ip", "link", "set", "lo", "up")
+    with_fault(Fault("_send", 2, no_buffers), refused)
+    assert "UP" in fresh.links()["lo"]["flags"]

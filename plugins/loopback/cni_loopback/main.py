@@ -12,6 +12,7 @@ from cni.result import Interface, IPConfig, Result
 from cni.skel import Plugin
 from hostnet import address, link
 from hostnet.netns import NetNS
+from hostnet.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,17 +30,20 @@ def add(call: Call) -> Result:
     Raises CniError(IN_THE_WAY) where `lo` carries an address that is no loopback address: the
     runtime then handed over a namespace that is not a container's.
     """
-    with NetNS.open(call.netns) as ns, ns.netlink() as nl:
+    with NetNS.open(call.netns) as ns, ns.netlink() as nl, Undo() as undo:
         lo = link.get(nl, _LO)
-        link.set_up(nl, lo.index)
+        if not lo.up:
+            # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
+            undo.push(link.set_down, nl, lo.index)
+            link.set_up(nl, lo.index)
         addresses = [found.interface for found in address.dump(nl, index=lo.index)]
-    for found in addresses:
-        if not found.is_loopback:
-            raise CniError(
-                IN_THE_WAY,
-                f"interface lo in {call.netns} has the address {found}, expected only loopback "
-                "addresses: it is no fresh container namespace",
-            )
+        for found in addresses:
+            if not found.is_loopback:
+                raise CniError(
+                    IN_THE_WAY,
+                    f"interface lo in {call.netns} has the address {found}, expected only "
+                    "loopback addresses: it is no fresh container namespace",
+                )
     return call.prev_result or _result(call.netns, addresses)
 
 
