@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 
 from hostnet import condition
-from hostnet.iptables_look import FAMILY, Marker
+from hostnet.iptables_look import FAMILY, NFT, Marker
 from hostnet.lock import NamespaceLock
 
 TYPE_CHECKING = False
@@ -71,8 +71,23 @@ class Tool:
         return self._list((), inherited)
 
     def _list(self, args: tuple[str, ...], inherited: tuple[int, ...]) -> Ruleset:
+        """Read until nothing is left out that is there, see `iptables_whole`."""
+        from hostnet import iptables_whole, netfilter
+
         what = f"list the rules of {self._name}"
-        return parse(self._run("save", args, b"", what, inherited).decode(errors="surrogateescape"))
+        table = args[1] if args else ""
+        nft = NFT == (self.variant or iptables_whole.kind_of(self._found("save", what)))
+        strange = ""
+        for _attempt in range(iptables_whole.ATTEMPTS):
+            text = self._run("save", args, b"", what, inherited)
+            found = parse(text.decode(errors="surrogateescape"))
+            if not nft:
+                return found
+            with netfilter.Netfilter.open() as nl:
+                strange = iptables_whole.strange_table(nl, self.version, table, found, text)
+            if not strange:
+                return found
+        raise iptables_whole.PartialListError(self.version, strange)
 
     def restore(self, changes: Changes, inherited: tuple[int, ...] = ()) -> None:
         """Carry out iptables commands (`-A CHAIN …`) by table, all of a table or none.

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hostnet import spawn
+from hostnet import nft, spawn
 from hostnet.iptables import IptablesError, Tool, edit, leads_to, option, parse, quote, same, words
 from hostnet.iptables_look import LEGACY, NFT, Blob, Here
+from hostnet.iptables_whole import PartialListError
 from hostnet.lock import LockTimeout, NamespaceLock
 from hostnet.netfilter import Netfilter
 from tests.kit.host import Host
@@ -214,4 +215,52 @@ def test_a_list_that_leaves_out_what_is_there_is_not_believed(
             edit([tool], plan, "nat", "CNI-X")
         assert not edit([tool], plan, "nat", "CNI-Y")
     assert not edit([tool], plan, "nat", "CNI-X")
+    tool.restore({"nat": ["-X CNI-X"]})
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_list_with_fewer_rules_than_the_kernel_has_is_read_again(
+    version: int, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As iptables-nft-save prints it, and exits with 0, when a dump of the rules fails."""
+    host.share("nft * ip *", "nft * ip6 *")
+    tool, name = Tool(version, NFT), f"{'ip' if version == 4 else 'ip6'}tables-nft-save"
+    tool.restore({"nat": [":CNI-X - [0:0]", "-A CNI-X -j RETURN", "-A CNI-X -j ACCEPT"]})
+    real, runs, partial = spawn.find(name), tmp_path / "runs", tmp_path / name
+    partial.write_text(
+        f'#!/bin/sh\necho >> {runs}\n[ "$(wc -l < {runs})" -gt "$(cat {tmp_path}/bad)" ] '
+        f'&& exec {real} "$@"\n{real} "$@" | grep -v -e "-j ACCEPT"\n'
+    )
+    partial.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(spawn, "DIRECTORIES", (str(tmp_path), *spawn.DIRECTORIES))
+        for table in ("nat", ""):
+            (tmp_path / "bad").write_text("2")
+            runs.write_text("")
+            found = tool.save(table)
+            assert found["nat"]["CNI-X"] == ["-", "-j RETURN", "-j ACCEPT"]
+            assert len(runs.read_text()) == 3
+            (tmp_path / "bad").write_text("9")
+            runs.write_text("")
+            with pytest.raises(PartialListError, match="other rules of the table nat than the"):
+                tool.save(table)
+            assert len(runs.read_text()) == 3
+    tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
+
+
+def test_what_only_nft_knows_is_not_expected_of_iptables_save(host: Host) -> None:
+    host.share("nft * ip *")
+    tool = Tool(4, NFT)
+    tool.restore({"filter": ["-A FORWARD -j ACCEPT"], "nat": [":CNI-X - [0:0]"]})
+    nft.run(
+        "add chain ip filter own { type filter hook forward priority 7; }\n"
+        "add rule ip filter own counter accept"
+    )
+    assert tool.save()["filter"]["FORWARD"] == ["ACCEPT", "-j ACCEPT"]
+    nft.run("add rule ip filter FORWARD meta mark { 1, 2 } accept")
+    assert "nat" in tool.save()
+    nft.run("delete table ip filter\nadd table ip other\nadd chain ip other c")
+    nft.run("add rule ip other c accept")
+    assert "other" not in tool.save()
+    nft.run("delete table ip other")
     tool.restore({"nat": ["-X CNI-X"]})

@@ -1,0 +1,112 @@
+"""Whether iptables-save has told all, by what the kernel says of the same table.
+
+iptables-nft-save (1.8.9) whose dump fails for want of memory prints what it has got so far, and
+exits with 0. Who believes that adds a second time what is there, or removes less than is there. So
+the rules of each chain are counted once more, by one dump, which also says when it fails.
+iptables-legacy-save gets a table whole or says so, and is believed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from hostnet.iptables_look import FAMILY, LEGACY, NFT
+from hostnet.netlink import NetlinkError, attr_str, parse, to_str
+from hostnet.nfelement import header
+from hostnet.nftable import (
+    CHAIN_HOOK,
+    CHAIN_NAME,
+    CHAIN_TABLE,
+    GETCHAIN,
+    GETRULE,
+    RULE_CHAIN,
+    RULE_TABLE,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hostnet.iptables import Ruleset
+    from hostnet.netfilter import Netfilter
+
+ATTEMPTS = 3
+"""How often a list that leaves something out is read: others may have changed it meanwhile."""
+_TABLES = frozenset(("filter", "mangle", "nat", "raw", "security"))
+_ABSENT = (errno.ENOENT, errno.EINVAL)  # no such table; no nftables in this kernel
+
+
+class PartialListError(TimeoutError):
+    """iptables-save leaves out what is there, each time: of the table `table`."""
+
+    def __init__(self, version: int, table: str) -> None:
+        super().__init__(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self.version = version
+        self.table = table
+
+    def __str__(self) -> str:
+        name = FAMILY[self.version]
+        return (
+            f"cannot list the rules of {name}tables: {name}tables-save gives other rules of the "
+            f"table {self.table} than the kernel has, {ATTEMPTS} times; call again"
+        )
+
+
+def kind_of(path: str) -> str:
+    """NFT or LEGACY, by the program that a name such as `iptables-save` leads to; or empty."""
+    program = os.path.basename(os.path.realpath(path))
+    return next((kind for kind in (NFT, LEGACY) if f"-{kind}" in program), "")
+
+
+def strange_table(nl: Netfilter, version: int, table: str, found: Ruleset, text: bytes) -> str:
+    """The name of a table of which iptables-nft-save has not printed each rule; empty for none.
+
+    table: the only one that was asked for, empty for all. text: what it printed, which also says
+    of which tables it can print nothing, for they have rules that only nft knows. Raises
+    NetlinkError.
+    """
+    there = _counts(nl, version, table)
+    for name in {*there, *found}:
+        if name not in _TABLES or b"# Table `%s' is incompatible" % name.encode() in text:
+            continue
+        kernel = there.get(name, {})
+        printed = {one: len(of) - 1 for one, of in found.get(name, {}).items() if len(of) > 1}
+        if kernel != printed:
+            hooked = _hooked(nl, version, name) - set(found.get(name, ()))
+            if {one: of for one, of in kernel.items() if one not in hooked} != printed:
+                return name
+    return ""
+
+
+def _counts(nl: Netfilter, version: int, table: str) -> dict[str, dict[str, int]]:
+    """By table and chain, how many rules there are; chains without any are not among them."""
+    payload = header(FAMILY[version]) + (attr_str(RULE_TABLE, table) if table else b"")
+    try:
+        answers = nl.dump(GETRULE, payload, f"count the rules of {FAMILY[version]}tables")
+    except NetlinkError as error:
+        if error.errno in _ABSENT:
+            return {}
+        raise
+    heads: dict[bytes, int] = {}
+    for _type, body in answers:
+        # Table and chain come first, so equal beginnings are parsed but once.
+        end = 4
+        for _attribute in range(2):
+            end += (int.from_bytes(body[end : end + 2], sys.byteorder) + 3) & ~3
+        heads[body[4:end]] = heads.get(body[4:end], 0) + 1
+    found: dict[str, dict[str, int]] = {}
+    for head, count in heads.items():
+        attrs = parse(head)
+        found.setdefault(to_str(attrs[RULE_TABLE]), {})[to_str(attrs[RULE_CHAIN])] = count
+    return found
+
+
+def _hooked(nl: Netfilter, version: int, table: str) -> set[str]:
+    """The base chains of a table. iptables leaves out those that are not its own."""
+    what = f"list the chains of {FAMILY[version]}tables"
+    found = set()
+    for _type, body in nl.dump(GETCHAIN, header(FAMILY[version]), what):
+        attrs = parse(body, 4)
+        if to_str(attrs[CHAIN_TABLE]) == table and CHAIN_HOOK in attrs:
+            found.add(to_str(attrs[CHAIN_NAME]))
+    return found - {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
