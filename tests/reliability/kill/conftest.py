@@ -27,7 +27,10 @@ _HEADINGS = {
         *("netns gone, then DEL", "GC instead of DEL"),
     ),
     "first": ("plugin", "system calls", "killed at", "left after DEL, ADD and DEL"),
-    "failed": ("plugin", "verb", "fault", "tried", "the verb failed", "not as promised"),
+    "failed": (
+        *("plugin", "verb", "fault", "tried", "the verb failed", "ended by libnftables"),
+        "not as promised",
+    ),
     "warm": (
         "plugin",
         "verb",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import signal
 from collections.abc import Callable
 from typing import NamedTuple
@@ -52,12 +53,16 @@ def without_a_child(first: int) -> Callable[[Point], Strike | None]:
 
 
 class Row(NamedTuple):
-    """What a chain's verb gave. failed: how often it failed. wrong: what was not as promised."""
+    """What a chain's verb gave. failed: how often it failed. wrong: what was not as promised.
+
+    ended: how often libnftables ended the process, which is among what failed.
+    """
 
     name: str
     verb: str
     tried: int
     failed: int
+    ended: int
     wrong: list[str]
 
 
@@ -86,7 +91,7 @@ def _row(
     most: int | None,
 ) -> Row:
     chosen = [(point, strike) for point, strike in strikes if strike is not None]
-    failed = 0
+    failed = ended = 0
     wrong: list[str] = []
     judge = _judge_add if verb == "ADD" else _judge_delete
     tried = [chosen[number - 1] for number in sample(len(chosen), most)]
@@ -95,11 +100,12 @@ def _row(
         before = world.state()
         outcome = world.strike(verb, point.number, strike)
         failed += outcome.status != 0
+        ended += _is_ended(outcome, point)
         found = _wrong_answer(outcome, point) or judge(world, outcome, before)
         if found:
             wrong.append(f"{verb} with {strike} at {point.number} ({point.call}): {found}")
             reset(world)
-    return Row(world.chain.name, verb, len(tried), failed, wrong)
+    return Row(world.chain.name, verb, len(tried), failed, ended, wrong)
 
 
 def _wrong_answer(outcome: Outcome, point: Point) -> str:
@@ -108,6 +114,8 @@ def _wrong_answer(outcome: Outcome, point: Point) -> str:
         return ""
     if _is_unheard(outcome) and point.call == "write":
         return ""  # the answer could not be written, and stderr says so
+    if _is_ended(outcome, point):
+        return ""  # a DEL has to clean, and leave nothing
     if outcome.status == -signal.SIGTERM and not outcome.stdout:
         return "" if point.number == 1 else "SIGTERM ended it without a word"
     try:
@@ -144,6 +152,17 @@ def _is_unheard(outcome: Outcome) -> bool:
     That leaves to the DEL of the plugin before it what goes with its interface.
     """
     return outcome.status == 1 and not outcome.stdout
+
+
+_LAST_WORDS = re.compile(
+    rb"nf_tables kernel ABI is broken, contact your vendor\.\n\w+\.c:\d+ reason: [^\n]+\n"
+)
+
+
+def _is_ended(outcome: Outcome, point: Point) -> bool:
+    """libnftables, of an answer that it could not get, has ended the process that it is in."""
+    said = _LAST_WORDS.fullmatch(outcome.stderr)
+    return point.call == "recvmsg" and outcome.status == 1 and not outcome.stdout and bool(said)
 
 
 def _judge_delete(world: World, outcome: Outcome, _: State) -> str:

@@ -40,7 +40,7 @@ def test_all_or_nothing(
     if not whole and (name not in SAMPLED or (strike != "errno" and verb == "DEL")):
         pytest.skip("the sample has others")
     row = errors.struck(world(name), verb, STRIKES[strike], most)
-    record("failed", [name, verb, strike, row.tried, row.failed, len(row.wrong)])
+    record("failed", [name, verb, strike, row.tried, row.failed, row.ended, len(row.wrong)])
     assert not row.wrong, "\n".join(row.wrong)
 
 
@@ -59,7 +59,7 @@ def test_a_killed_child_is_an_error_like_others(
     if not whole and name not in SAMPLED:
         pytest.skip("the sample has others")
     row = errors.without_children(world(name), verb, most)
-    record("failed", [name, verb, "child killed", row.tried, row.failed, len(row.wrong)])
+    record("failed", [name, verb, "child killed", row.tried, row.failed, row.ended, len(row.wrong)])
     assert row.tried
     assert not row.wrong, "\n".join(row.wrong)
 
