@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TABLES = ("pycni_masquerade", "pycni_portmap", "pycni_firewall")
 """What iptables can hold too. Not pycni_vxlan and pycni_macspoof: no reference knows the like."""
-_CHOICE = '{"backend": "iptables"}\n'
+_CHOICE = b'{"backend": "iptables"}\n'
 
 
 class Handover:
@@ -39,6 +39,7 @@ class Handover:
         self._settings = settings
         self._host = Path(backend.FILE)
         self._before: bytes | None = None
+        self._chosen = False
 
     def begin(self) -> Iterator[str]:
         """Move all rules to iptables; says what was done. New ones go there until `end`.
@@ -58,9 +59,20 @@ class Handover:
                 f"{error}; install iptables, or take all containers away first, or leave the rules "
                 "there with --keep-rules and delete the tables when the containers are gone",
             ) from None
+        known = set(healer(self._settings).look(dry_run=True).problems)
         self._choose()
         nft.run("".join(f"delete table {family} {name}\n" for family, name in tables))
         found = healer(self._settings).look()
+        problems = [one for one in found.problems if one not in known]
+        if problems:
+            self.end()
+            again = [one for one in healer(self._settings).look().problems if one not in known]
+            raise CniError(
+                INVALID_ENVIRONMENT,
+                "the rules of running containers cannot be moved to iptables; nothing was removed, "
+                + ("and they are not back: cnitool heal" if again else "and they are back"),
+                "; ".join(problems),
+            )
         yield f"moved the rules of {found.running} running attachments to iptables"
         yield from found.problems
         for family, name in _tables():
@@ -70,19 +82,26 @@ class Handover:
             )
 
     def end(self) -> None:
-        """Take back what `begin` has chosen for the host."""
-        if self._before is not None:
-            self._host.write_bytes(self._before)
-        elif self._host.exists() and self._host.read_text() == _CHOICE:
-            self._host.unlink()
+        """Take back what `begin` has chosen for the host, if it has; once."""
+        if not self._chosen:
+            return
+        self._chosen = False
+        if self._before is None:
+            self._host.unlink(missing_ok=True)
+        else:
+            self._write(self._before)
 
     def _choose(self) -> None:
         """Of the file of the host: for calls and for healing, while the suite is still ours."""
         if self._host.exists():
             self._before = self._host.read_bytes()
         self._host.parent.mkdir(parents=True, exist_ok=True)
+        self._chosen = True
+        self._write(_CHOICE)
+
+    def _write(self, data: bytes) -> None:
         unfinished = self._host.with_name(f".{self._host.name}.{os.getpid()}")
-        unfinished.write_text(_CHOICE)
+        unfinished.write_bytes(data)
         unfinished.replace(self._host)
 
 

@@ -183,6 +183,30 @@ def test_back_is_refused_where_rules_would_be_left(machine: Machine, host: Host)
     machine.delete(ours, 8082)
 
 
+def test_rules_come_back_where_iptables_takes_none(
+    machine: Machine, host: Host, tmp_path: Path
+) -> None:
+    """iptables can be read here and not written: then all is as it was."""
+    ours = host.container()
+    assert machine.cnitool("install", machine.bindir).returncode == 0
+    address = machine.add(ours, 8082)
+    alternatives = Path("/etc/alternatives")
+    links = {one.name: one.readlink() for one in alternatives.iterdir() if "tables" in one.name}
+    mount("none", alternatives, "tmpfs")
+    try:
+        for name, leads in links.items():
+            (alternatives / name).symlink_to("/bin/false" if "restore" in name else leads)
+        said = machine.cnitool("uninstall", machine.bindir)
+    finally:
+        libc("umount2", bytes(alternatives), MNT_DETACH)
+    assert said.returncode == 1
+    assert "cannot be moved to iptables; nothing was removed, and they are back" in said.stderr
+    assert list(HOST_CHOICE.iterdir()) == []
+    assert not machine.is_the_references()
+    assert answers(machine, ours, address, 8082)
+    machine.delete(ours, 8082)
+
+
 def test_what_only_this_suite_could_delete_is_named(machine: Machine, host: Host) -> None:
     container = host.container()
     assert machine.cnitool("install", machine.bindir).returncode == 0
