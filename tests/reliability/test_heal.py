@@ -48,12 +48,14 @@ def attach(world: World, crowd: Namespace, count: int, backend: str | None = Non
     return max(made, key=lambda one: f"net-{one.attachment.container_id}-{one.attachment.ifname}")
 
 
-def attach_many(world: World, crowd: Namespace, count: int) -> Container:
+def attach_many(
+    world: World, crowd: Namespace, count: int, backend: str | None = None
+) -> Container:
     """As `attach`, but only the first and the last are made by plugins: so many take minutes.
 
     The others are what ADD leaves: a pair, an entry in the cache; healing lays down the rest.
     """
-    network = world.network(routes=[])
+    network = world.network(backend=backend, routes=[])
     world.count_from(0)
     first = world.container(network, ns=crowd, ifname="e0")
     crowd.command("ip", "route", "add", "default", "via", "10.1.0.1", "dev", "e0")
@@ -191,13 +193,15 @@ def test_served_again_soon_by_iptables(
 ) -> None:
     """The programs are called once for all, so it is theirs what it takes."""
     row: list[object] = []
-    counts = (1, 100) if whole else (1,)
+    counts = (1, 100, 1000) if whole else (1,)
     for count in counts:
-        with Healing(world, daemon_directory(world, count)):
-            last = attach(world, crowd, count, "iptables")
-            with EchoServer(crowd, last.address, SERVED):
-                row.append(round(until_served(world, last, [iptables, "-t", "nat", "-F"])))
-            detach(world, crowd)
+        last = attach_many(world, crowd, count, "iptables")
+        with (
+            Healing(world, daemon_directory(world, count)),
+            EchoServer(crowd, last.address, SERVED),
+        ):
+            row.append(round(until_served(world, last, [iptables, "-t", "nat", "-F"])))
+        detach_many(world, crowd)
     headings = [f"ms, {count:,} attachments" for count in counts]
     publish("heal-iptables", ("event", *headings), [("`iptables -t nat -F`", *row)])
 
