@@ -131,7 +131,7 @@ def test_what_cannot_be_healed_is_told_once(world: World, one: Container, daemon
     world.flush()
     (line,) = daemon.wait_for(lambda line: line["msg"] == "not healed")
     assert str(entry) in line["error"]
-    assert daemon.heal()["problems"] == 1
+    wait_until(lambda: daemon.heal()["problems"] == 1)  # which is told after it is logged
     entry.unlink()
     wait_until(lambda: daemon.heal()["problems"] == 0)
     one.check()
