@@ -15,6 +15,7 @@ from an account, which fills up slowly. It holds no state, and may be killed at 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -221,7 +222,9 @@ def _look_in_child(make: Callable[[], Healer], stop: int) -> tuple[Found, int]:
 
 def _child(make: Callable[[], Healer], answer: int, stop: int) -> None:
     healer = make()
+    gc.disable()  # what a look makes, it needs
     report = healer.look()
+    gc.enable()
     used = resource.getrusage(resource.RUSAGE_SELF)
     found: Found = {
         "running": report.running,
