@@ -19,7 +19,7 @@ from hostnet.lock import NamespaceLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import TypeAlias
 
     from hostnet.iptables_batch import Batch
@@ -76,7 +76,7 @@ class Tool:
 
         what = f"list the rules of {self._name}"
         table = args[1] if args else ""
-        nft = NFT == (self.variant or iptables_whole.kind_of(self._found("save", what)))
+        nft = self._is_nft
         strange = ""
         for _attempt in range(iptables_whole.ATTEMPTS):
             text = self._run("save", args, b"", what, inherited)
@@ -100,6 +100,22 @@ class Tool:
         data = ("\n".join(lines) + "\n").encode(errors="surrogateescape")
         args = ("--noflush", f"--wait={WAIT_SECONDS}")
         self._run("restore", args, data, f"change the rules of {self._name}", inherited)
+
+    def has_done(self, changes: Changes, found: Ruleset) -> bool:
+        """Whether `restore` has made all these changes of what was found. Raises NetlinkError."""
+        if not self._is_nft:
+            return True
+        from hostnet import iptables_whole, netfilter
+
+        with netfilter.Netfilter.open() as nl:
+            return iptables_whole.is_done(nl, self.version, changes, found)
+
+    @property
+    def _is_nft(self) -> bool:
+        from hostnet import iptables_whole
+
+        found = self.variant or iptables_whole.kind_of(self._found("save", "use iptables"))
+        return found == NFT
 
     def require(self) -> None:
         """Raise IptablesError unless the programs are installed."""
@@ -195,36 +211,57 @@ def option(found: list[str], *names: str) -> str:
 
 
 def edit(
-    tools: Iterable[Tool],
+    tools: Collection[Tool],
     plan: Callable[[Tool, Ruleset], Changes],
     table: str = "",
     chain: str = "",
 ) -> bool:
     """Read, plan and change the rules of each, under the namespace's lock; whether any changed.
 
+    All of it again where the programs have not done what they were told, see `iptables_whole`.
     plan: gives iptables commands by table, nothing for no change. table: the only one that it
     reads, empty for all. chain: one of it that each was seen to have, for who is to remove it.
-    Raises IptablesError, LockTimeout, what `plan` raises.
+    Raises IptablesError, NetlinkError, TimeoutError (11 for the runtime), what `plan` raises.
     """
     if batches:
         return batches[0].edit(tools, plan)
-    wanted: list[tuple[Tool, Changes]] = []
+    from hostnet import iptables_whole
+
     with NamespaceLock() as lock, Marker() as marker:
         inherited = lock.fileno(), marker.fileno()
-        # All that may be refused is refused before the first change.
-        for tool in tools:
-            found = tool.save(table, inherited)
-            if chain and chain not in found.get(table, {}):
-                _require_gone(tool, table, chain)
-            changes = plan(tool, found)
-            changes = {name: commands for name, commands in changes.items() if commands}
-            if changes:
-                wanted.append((tool, changes))
-        for tool, _changes in wanted:
-            condition.require(f"change the rules of {FAMILY[tool.version]}tables")
-        for tool, changes in wanted:
-            tool.restore(changes, inherited)
-    return bool(wanted)
+        changed = False
+        for _attempt in range(iptables_whole.ATTEMPTS):
+            partial = None
+            for tool, changes, found in _planned(tools, plan, table, chain, inherited):
+                tool.restore(changes, inherited)
+                changed = True
+                if not tool.has_done(changes, found):
+                    partial = partial or tool
+            if partial is None:
+                return changed
+    raise iptables_whole.PartialChangeError(partial.version)
+
+
+def _planned(
+    tools: Collection[Tool],
+    plan: Callable[[Tool, Ruleset], Changes],
+    table: str,
+    chain: str,
+    inherited: tuple[int, ...],
+) -> list[tuple[Tool, Changes, Ruleset]]:
+    """What is to be changed, and of what; all that may be refused is refused here."""
+    wanted = []
+    for tool in tools:
+        found = tool.save(table, inherited)
+        if chain and chain not in found.get(table, {}):
+            _require_gone(tool, table, chain)
+        changes = plan(tool, found)
+        changes = {name: commands for name, commands in changes.items() if commands}
+        if changes:
+            wanted.append((tool, changes, found))
+    for tool, _changes, _found in wanted:
+        condition.require(f"change the rules of {FAMILY[tool.version]}tables")
+    return wanted
 
 
 def _require_gone(tool: Tool, table: str, chain: str) -> None:

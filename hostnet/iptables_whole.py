@@ -1,9 +1,10 @@
-"""Whether iptables-save has told all, by what the kernel says of the same table.
+"""Whether iptables' programs have told and done all, by what the kernel says of the same tables.
 
 iptables-nft-save (1.8.9) whose dump fails for want of memory prints what it has got so far, and
 exits with 0. Who believes that adds a second time what is there, or removes less than is there. So
-the rules of each chain are counted once more, by one dump, which also says when it fails.
-iptables-legacy-save gets a table whole or says so, and is believed.
+the rules of each chain are counted once more, by one dump, which also says when it fails. So they
+are after a change, since iptables-nft-restore reads in the same way what it is to empty, say.
+iptables-legacy gets and sets a table whole or says that it could not, and is believed.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from hostnet.nftable import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hostnet.iptables import Ruleset
+    from hostnet.iptables import Chains, Changes, Ruleset
     from hostnet.netfilter import Netfilter
 
 ATTEMPTS = 3
-"""How often a list that leaves something out is read: others may have changed it meanwhile."""
+"""How often what is not whole is read or done: others may have changed it meanwhile."""
 _TABLES = frozenset(("filter", "mangle", "nat", "raw", "security"))
 _ABSENT = (errno.ENOENT, errno.EINVAL)  # no such table; no nftables in this kernel
 
@@ -49,6 +50,21 @@ class PartialListError(TimeoutError):
         return (
             f"cannot list the rules of {name}tables: {name}tables-save gives other rules of the "
             f"table {self.table} than the kernel has, {ATTEMPTS} times; call again"
+        )
+
+
+class PartialChangeError(TimeoutError):
+    """iptables-restore leaves out a change, each time."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        self.version = version
+
+    def __str__(self) -> str:
+        name = FAMILY[self.version]
+        return (
+            f"cannot change the rules of {name}tables: after {name}tables-restore the kernel has "
+            f"other rules than were asked for, {ATTEMPTS} times; call again"
         )
 
 
@@ -76,6 +92,32 @@ def strange_table(nl: Netfilter, version: int, table: str, found: Ruleset, text:
             if {one: of for one, of in kernel.items() if one not in hooked} != printed:
                 return name
     return ""
+
+
+def is_done(nl: Netfilter, version: int, changes: Changes, found: Ruleset) -> bool:
+    """Whether iptables-nft has made these changes of what was found, in the chains they name.
+
+    Raises NetlinkError.
+    """
+    there = _counts(nl, version, "")
+    return all(
+        there.get(table, {}).get(chain, 0) == count
+        for table, commands in changes.items()
+        for chain, count in _after(commands, found.get(table, {})).items()
+    )
+
+
+def _after(commands: list[str], found: Chains) -> dict[str, int]:
+    """How many rules the chains have that iptables commands name, when they are carried out."""
+    counts: dict[str, int] = {}
+    for command in commands:
+        how, chain, *_ = (
+            ("-N", *command[1:].split(" ")) if command[0] == ":" else command.split(" ")
+        )
+        before = counts.get(chain, len(found.get(chain, "-")) - 1)
+        step = {"-A": 1, "-I": 1, "-D": -1}.get(how)
+        counts[chain] = 0 if step is None else before + step
+    return counts
 
 
 def _counts(nl: Netfilter, version: int, table: str) -> dict[str, dict[str, int]]:

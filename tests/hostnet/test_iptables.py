@@ -7,16 +7,20 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hostnet import nft, spawn
 from hostnet.iptables import IptablesError, Tool, edit, leads_to, option, parse, quote, same, words
 from hostnet.iptables_look import LEGACY, NFT, Blob, Here
-from hostnet.iptables_whole import PartialListError
+from hostnet.iptables_whole import PartialChangeError, PartialListError
 from hostnet.lock import LockTimeout, NamespaceLock
 from hostnet.netfilter import Netfilter
 from tests.kit.host import Host
+
+if TYPE_CHECKING:
+    from hostnet.iptables import Ruleset
 
 KINDS = (NFT, LEGACY)
 RULE = '-s 10.1.0.2/32 -m comment --comment "name: \\"net\\" id: \\"c\\\\1\\"" -j CNI-X'
@@ -264,3 +268,36 @@ def test_what_only_nft_knows_is_not_expected_of_iptables_save(host: Host) -> Non
     assert "other" not in tool.save()
     nft.run("delete table ip other")
     tool.restore({"nat": ["-X CNI-X"]})
+
+
+def test_a_change_that_was_left_out_is_made_again(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by iptables-nft-restore, which exits with 0, when what it reads first is not whole."""
+    host.share("nft * ip *")
+    tool, name, rule = Tool(4, NFT), "iptables-nft-restore", "-j RETURN"
+    tool.restore({"nat": [":CNI-X - [0:0]"]})
+    real, runs, partial = spawn.find(name), tmp_path / "runs", tmp_path / name
+    partial.write_text(
+        f'#!/bin/sh\necho >> {runs}\n[ "$(wc -l < {runs})" -gt "$(cat {tmp_path}/bad)" ] '
+        f'&& exec {real} "$@"\ngrep -v -e "{rule}" | {real} "$@"\n'
+    )
+    partial.chmod(0o755)
+
+    def plan(_tool: Tool, found: Ruleset) -> dict[str, list[str]]:
+        wanted = [f"-A CNI-X {one}" for one in (rule, "-j ACCEPT")]
+        there = found["nat"]["CNI-X"][1:]
+        return {"nat": [] if len(there) == 2 else [":CNI-X - [0:0]", *wanted]}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spawn, "DIRECTORIES", (str(tmp_path), *spawn.DIRECTORIES))
+        (tmp_path / "bad").write_text("9")
+        with pytest.raises(PartialChangeError, match="other rules than were asked for, 3 times"):
+            edit([tool], plan, "nat")
+        assert tool.save("nat")["nat"]["CNI-X"] == ["-", "-j ACCEPT"]
+        (tmp_path / "bad").write_text("5")
+        assert edit([tool], plan, "nat")
+        assert tool.save("nat")["nat"]["CNI-X"] == ["-", "-j RETURN", "-j ACCEPT"]
+        assert len(runs.read_text()) == 6
+        assert not edit([tool], plan, "nat")
+    tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
