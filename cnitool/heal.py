@@ -61,7 +61,7 @@ def _executable(settings: Settings) -> str:
     beside = os.path.dirname(os.path.abspath(sys.argv[0]))
     for directory in (*settings.path, beside):
         path = os.path.join(directory, _DAEMON)
-        if os.path.exists(path):
+        if os.path.isfile(path):
             return path
     raise CniError(
         INVALID_ENVIRONMENT,

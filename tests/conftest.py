@@ -7,6 +7,7 @@ moves its thread into a network namespace of its own, so that plugins can be cal
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from cni_testing import leaks
 from cni_testing.host import SYSTEM_DIRECTORIES, Host, private_mounts, throwaway
 from cni_testing.namespace import Namespace
+
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +47,9 @@ def _private_mounts() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _leak_check(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test moves the thread, leaves a child process, or writes to the default directories."""
+    """No test moves the thread, leaves a child process or a signal's handler, or writes to the
+    default directories.
+    """
     before = _machine()
     yield
     now = _machine()
@@ -53,6 +58,7 @@ def _leak_check(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _machine() -> set[str]:
     found = leaks.of_process() | leaks.of_directories(SYSTEM_DIRECTORIES)
+    found |= {f"{one.name}: {signal.getsignal(one)}" for one in _SIGNALS}
     return found | {os.readlink("/proc/thread-self/ns/net")}
 
 

@@ -21,7 +21,6 @@ from cni.call import Attachment
 from cni.errors import CniError
 from cni_tuning import allowlist
 from cni_vxlan import subnet_env
-from cnitool.main import main
 from libcni.cache import Cache
 from libcni.conf import network_from_bytes
 from libcni.confdir import load_network, load_networks
@@ -31,6 +30,7 @@ from tests.fuzz.conftest import Start
 from tests.fuzz.sandbox import SANDBOX
 from tests.fuzz.verdict import KNOWN
 from tests.fuzz.world import World, previous, templates
+from tests.kit.tool import cnitool
 
 LIST: dict[str, Any] = {
     "cniVersion": "1.1.0",
@@ -150,7 +150,7 @@ def test_cnitool(world: World, campaign: Start, monkeypatch: pytest.MonkeyPatch)
                 contextlib.redirect_stderr(stderr),
                 SANDBOX.around(world.host.state.parent),
             ):
-                status = main(argv)
+                status = cnitool(argv)
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
         except Exception as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cnitool.main import main
 from tests.heal.conftest import Container, World
+from tests.kit.tool import cnitool
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def one(world: World, monkeypatch: pytest.MonkeyPatch) -> Container:
 
 def heal(world: World, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str, str]:
     """Run it; exit status, stdout and stderr."""
-    status = main(["heal", f"--cache-dir={world.cache.directory}", *more])
+    status = cnitool(["heal", f"--cache-dir={world.cache.directory}", *more])
     said = capsys.readouterr()
     return status, said.out, said.err
 

@@ -91,8 +91,8 @@ def test_a_command_gets_its_input_and_environment(supervisor: Supervisor) -> Non
     assert outcome.calls[0] == "execve"
 
 
-def test_what_cannot_be_started_is_told(supervisor: Supervisor) -> None:
-    outcome = supervisor.run(["/nonexistent"])
+def test_what_cannot_be_started_is_told(supervisor: Supervisor, tmp_path: Path) -> None:
+    outcome = supervisor.run([str(tmp_path / "missing")])
     assert outcome.status == 125
     assert b"FileNotFoundError" in outcome.stderr
 
