@@ -77,12 +77,15 @@ class Tool:
         what = f"list the rules of {self._name}"
         table = args[1] if args else ""
         nft = self._is_nft
-        strange = ""
+        strange, warned = "", False
         for _attempt in range(iptables_whole.ATTEMPTS):
-            text = self._run("save", args, b"", what, inherited)
+            text, said = self._run("save", args, b"", what, inherited)
             found = parse(text.decode(errors="surrogateescape"))
             if not nft:
                 return found
+            if iptables_whole.UNASKED in said and not warned:
+                warned = True
+                continue
             with netfilter.Netfilter.open() as nl:
                 strange = iptables_whole.strange_table(nl, self.version, table, found, text)
             if not strange:
@@ -136,7 +139,8 @@ class Tool:
 
     def _run(
         self, suffix: str, args: tuple[str, ...], data: bytes, what: str, inherited: tuple[int, ...]
-    ) -> bytes:
+    ) -> tuple[bytes, bytes]:
+        """What the program printed, and what it said on stderr."""
         from hostnet import spawn
 
         path = self._found(suffix, what)
@@ -146,7 +150,7 @@ class Tool:
             shown = "; ".join(line for line in said if not line.startswith("Try "))[-_SHOWN:]
             code = errno.EPERM if "ermission denied" in shown else errno.EINVAL
             raise IptablesError(code, what, f"{path} says: {shown or f'exit status {status}'}")
-        return output
+        return output, words
 
 
 def parse(text: str) -> Ruleset:
@@ -229,11 +233,18 @@ def edit(
 
     with NamespaceLock() as lock, Marker() as marker:
         inherited = lock.fileno(), marker.fileno()
-        changed = False
+        changed = numbered = False
         for _attempt in range(iptables_whole.ATTEMPTS):
             partial = None
             for tool, changes, found in _planned(tools, plan, table, chain, inherited):
-                tool.restore(changes, inherited)
+                try:
+                    done = iptables_whole.by_number(changes, found) if numbered else changes
+                    tool.restore(done, inherited)
+                except IptablesError as error:
+                    if numbered or iptables_whole.NO_SUCH_RULE not in error.words:
+                        raise
+                    numbered, partial = True, tool
+                    continue
                 changed = True
                 if not tool.has_done(changes, found):
                     partial = partial or tool

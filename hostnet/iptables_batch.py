@@ -82,7 +82,7 @@ class Batch:
                     changed = True
                     chains = self._now[key].setdefault(table, {})
                     for command in commands:
-                        _apply(chains, command)
+                        apply(chains, command)
                     self._changes.setdefault(key, {}).setdefault(table, []).extend(commands)
         return changed
 
@@ -127,7 +127,7 @@ def _copy(found: Ruleset) -> Ruleset:
     return {table: {name: [*rules] for name, rules in of.items()} for table, of in found.items()}
 
 
-def _apply(chains: Chains, command: str) -> None:
+def apply(chains: Chains, command: str) -> None:
     """Do to the rules what iptables-restore would do."""
     if command.startswith(":"):
         chains[command[1:].split(" ", 1)[0]] = ["-"]

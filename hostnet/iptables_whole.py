@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """How often what is not whole is read or done: others may have changed it meanwhile."""
 _TABLES = frozenset(("filter", "mangle", "nat", "raw", "security"))
+UNASKED = b"not supported, missing kernel module"
+"""What iptables-save says when it could not ask for an extension, and may print a rule wrongly."""
+NO_SUCH_RULE = "does a matching rule exist"
 _ABSENT = (errno.ENOENT, errno.EINVAL)  # no such table; no nftables in this kernel
 
 
@@ -105,6 +108,29 @@ def is_done(nl: Netfilter, version: int, changes: Changes, found: Ruleset) -> bo
         for table, commands in changes.items()
         for chain, count in _after(commands, found.get(table, {})).items()
     )
+
+
+def by_number(changes: Changes, found: Ruleset) -> Changes:
+    """The same changes, but that a rule of CNI's chains is deleted by its number there.
+
+    For a rule that iptables prints as another but does not take for it: it was laid down by an
+    older revision of an extension, because the kernel could not be asked for a newer.
+    """
+    from hostnet.iptables import same
+    from hostnet.iptables_batch import apply
+
+    numbered: dict[str, list[str]] = {}
+    for table, commands in changes.items():
+        chains = {name: [*rules] for name, rules in found.get(table, {}).items()}
+        numbered[table] = []
+        for command in commands:
+            how, chain, rule = (*command.split(" ", 2), "", "")[:3]
+            rules = chains.get(chain, [])
+            at = next((n for n, one in enumerate(rules) if n and same(one, rule)), 0)
+            ours = how == "-D" and chain.startswith("CNI-") and at
+            numbered[table].append(f"-D {chain} {at}" if ours else command)
+            apply(chains, command)
+    return numbered
 
 
 def _after(commands: list[str], found: Chains) -> dict[str, int]:

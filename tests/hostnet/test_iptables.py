@@ -301,3 +301,31 @@ def test_a_change_that_was_left_out_is_made_again(
         assert len(runs.read_text()) == 6
         assert not edit([tool], plan, "nat")
     tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
+
+
+def test_a_rule_that_is_not_taken_for_what_it_is_goes_by_its_number(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was laid down by an older revision of an extension."""
+    host.share("nft * ip *")
+    tool, name = Tool(4, NFT), "iptables-nft-restore"
+    chain = ["-", "-j RETURN", "-d 10.1.0.2/32 -j ACCEPT", "-d 10.1.0.3/32 -j ACCEPT"]
+    tool.restore({"nat": [":CNI-X - [0:0]", *(f"-A CNI-X {one}" for one in chain[1:])]})
+    real, strict, given = spawn.find(name), tmp_path / name, tmp_path / "given"
+    strict.write_text(
+        f'#!/bin/sh\ncat > {given}\nif grep -q -e "-D CNI-X -" {given}; then\n'
+        "echo 'Bad rule (does a matching rule exist in that chain?).' >&2; exit 1\nfi\n"
+        f'exec {real} "$@" < {given}\n'
+    )
+    strict.chmod(0o755)
+
+    def plan(_tool: Tool, found: Ruleset) -> dict[str, list[str]]:
+        there = found["nat"]["CNI-X"]
+        return {"nat": [f"-D CNI-X {one}" for one in (chain[1], chain[3]) if one in there]}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spawn, "DIRECTORIES", (str(tmp_path), *spawn.DIRECTORIES))
+        assert edit([tool], plan, "nat")
+        assert given.read_text() == "*nat\n-D CNI-X 1\n-D CNI-X 2\nCOMMIT\n"
+        assert tool.save("nat")["nat"]["CNI-X"] == ["-", chain[2]]
+    tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
