@@ -233,9 +233,9 @@ def edit(
 
     with NamespaceLock() as lock, Marker() as marker:
         inherited = lock.fileno(), marker.fileno()
-        changed = numbered = False
+        partial, changed, numbered = 0, False, False
         for _attempt in range(iptables_whole.ATTEMPTS):
-            partial = None
+            partial = 0
             for tool, changes, found in _planned(tools, plan, table, chain, inherited):
                 try:
                     done = iptables_whole.by_number(changes, found) if numbered else changes
@@ -243,14 +243,14 @@ def edit(
                 except IptablesError as error:
                     if numbered or iptables_whole.NO_SUCH_RULE not in error.words:
                         raise
-                    numbered, partial = True, tool
+                    numbered, partial = True, tool.version
                     continue
                 changed = True
                 if not tool.has_done(changes, found):
-                    partial = partial or tool
-            if partial is None:
+                    partial = tool.version
+            if not partial:
                 return changed
-    raise iptables_whole.PartialChangeError(partial.version)
+    raise iptables_whole.PartialChangeError(partial)
 
 
 def _planned(
@@ -261,7 +261,7 @@ def _planned(
     inherited: tuple[int, ...],
 ) -> list[tuple[Tool, Changes, Ruleset]]:
     """What is to be changed, and of what; all that may be refused is refused here."""
-    wanted = []
+    wanted: list[tuple[Tool, Changes, Ruleset]] = []
     for tool in tools:
         found = tool.save(table, inherited)
         if chain and chain not in found.get(table, {}):
