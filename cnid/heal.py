@@ -53,10 +53,14 @@ LOOK_SECONDS = 60.0
 _QUIET_SECONDS = 0.02
 """How long it lets announcements gather: they come in crowds when containers do."""
 _TEARDOWN_SECONDS = 0.5
-"""How long it leaves a change of iptables' alone: another suite that deletes a container of ours
-takes its rules first and its link last, and sets no sign that a DEL has begun."""
+"""How long iptables must have been left alone before it looks for what is lost there. Another suite
+that deletes a container of ours takes its rules first and its link last, sets no sign that a DEL
+has begun, and fails where a rule comes back meanwhile."""
+_RESTLESS_SECONDS = 3.0
+"""After which it looks though iptables' rules go on changing."""
 _TEARDOWN_MOST_SECONDS = 10.0
 """How long it looks whether those that it has healed go, of which the same is true."""
+_NEVER = float("inf")
 _SHARE = 0.2
 """Of its time it may look, over long."""
 _MOST_CREDIT_SECONDS = 20.0
@@ -82,6 +86,8 @@ class HealProcess:
         self._watch = self._watch_rules()
         self._bus: Bus | None = None
         self._due = 0.0
+        self._calm = _NEVER
+        self._restless = 0.0
         self._credit = _MOST_CREDIT_SECONDS
         self._counted = time.monotonic()
         self._why = "started"
@@ -111,19 +117,15 @@ class HealProcess:
             poll.register(self._watch.fileno(), select.POLLIN)
         while True:
             self._listen(poll)
-            wait = max(0.0, self._due - time.monotonic())
+            wait = max(0.0, min(self._due, self._calm) - time.monotonic())
             ready = {fd for fd, _ in poll.poll(1000 * wait)}
-            if self._stop in ready:
+            if self._stop in ready or self._ends_at_rules(ready):
                 break
-            if self._watch is not None and self._watch.fileno() in ready:
-                if self._ends_within(_QUIET_SECONDS):
-                    break
-                by = self._watch.take()
-                if by:
-                    after = _TEARDOWN_SECONDS if by == IPTABLES else 0.0
-                    self._hasten(f"rules were changed by {by}", after)
             if self._bus is not None and self._bus.fileno() in ready:
                 self._hear(poll, self._bus)
+            if time.monotonic() >= self._calm:
+                self._calm = _NEVER
+                self._hasten(f"rules were changed by {IPTABLES}")
             if time.monotonic() >= self._due:
                 self._look()
         for pid in self._children:  # they see it too
@@ -134,16 +136,33 @@ class HealProcess:
         ended = {pid for pid in self._children if os.waitpid(pid, os.WNOHANG)[0]}
         self._children = [pid for pid in self._children if pid not in ended]
 
-    def _ends_within(self, seconds: float) -> bool:
-        return bool(select.select([self._stop], [], [], seconds)[0])
+    def _ends_at_rules(self, ready: set[int]) -> bool:
+        """Hear who has changed rules; whether it is to stop meanwhile."""
+        if self._watch is None or self._watch.fileno() not in ready:
+            return False
+        if select.select([self._stop], [], [], _QUIET_SECONDS)[0]:
+            return True
+        by = self._watch.take()
+        if by == IPTABLES:
+            self._postpone()
+        elif by:
+            self._hasten(f"rules were changed by {by}")
+        return False
 
-    def _hasten(self, why: str, after: float = 0.0) -> None:
-        """Look as soon as its account allows, but not before so many seconds are over."""
+    def _postpone(self) -> None:
+        """Look when nobody has touched iptables for a while."""
+        now = time.monotonic()
+        if self._calm == _NEVER:
+            self._restless = now
+        self._calm = min(now + _TEARDOWN_SECONDS, self._restless + _RESTLESS_SECONDS)
+
+    def _hasten(self, why: str) -> None:
+        """Look as soon as its account allows."""
         now = time.monotonic()
         self._why = why
         self._credit = min(_MOST_CREDIT_SECONDS, self._credit + _SHARE * (now - self._counted))
         self._counted = now
-        self._due = min(self._due, now + max(after, -self._credit / _SHARE))
+        self._due = min(self._due, now + max(0.0, -self._credit / _SHARE))
 
     def _look(self) -> None:
         self._reap()
