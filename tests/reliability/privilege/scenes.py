@@ -79,6 +79,7 @@ def _tap(scene: Scene) -> None:
 
 
 def _loopback(scene: Scene) -> None:
+    scene.ns.command("ip", "link", "set", "lo", "down")  # else ADD has nothing to do
     scene.network("loopback")
 
 

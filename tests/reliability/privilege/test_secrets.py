@@ -16,8 +16,8 @@ import pytest
 from cni.skel import serve
 from cnid import report
 from cnid.protocol import Request
-from cnitool.main import main as cnitool
 from tests.kit.calls import Document, Runtime
+from tests.kit.tool import cnitool
 
 SECRET = "s3cret-Passw0rd"
 ETCD = {"password": SECRET, "endpoints": ["http://127.0.0.1:1"], "user": "root", "timeout": 1}
