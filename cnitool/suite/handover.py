@@ -69,7 +69,8 @@ class Handover:
             again = [one for one in healer(self._settings).look().problems if one not in known]
             raise CniError(
                 INVALID_ENVIRONMENT,
-                "the rules of running containers cannot be moved to iptables; nothing was removed, "
+                f"the rules of {found.running} running containers cannot be moved to iptables, "
+                "expected it to take all of them; nothing was removed, "
                 + ("and they are not back: cnitool heal" if again else "and they are back"),
                 "; ".join(problems),
             )
