@@ -52,11 +52,11 @@ LOOK_SECONDS = 60.0
 """How often it looks by itself."""
 _QUIET_SECONDS = 0.02
 """How long it lets announcements gather: they come in crowds when containers do."""
-_TEARDOWN_SECONDS = 0.5
-"""How long iptables must have been left alone before it looks for what is lost there. Another suite
-that deletes a container of ours takes its rules first and its link last, sets no sign that a DEL
-has begun, and fails where a rule comes back meanwhile."""
-_RESTLESS_SECONDS = 3.0
+_TEARDOWN_SECONDS = 3.0
+"""How long iptables must have been left alone before it looks for what single containers have lost
+there. Another suite that deletes a container of ours takes its rules first and its link last, sets
+no sign that a DEL has begun, and fails where a rule comes back meanwhile."""
+_RESTLESS_SECONDS = 10.0
 """After which it looks though iptables' rules go on changing."""
 _TEARDOWN_MOST_SECONDS = 10.0
 """How long it looks whether those that it has healed go, of which the same is true."""

@@ -32,6 +32,10 @@ _IPTABLES = frozenset(
 )
 IPTABLES = "iptables"
 """Who has changed a rule of iptables', as far as can be told: its programs, on anybody's behalf."""
+FLUSH = "a flush of iptables"
+"""Likewise, where what went is what all containers share."""
+_SHARED = frozenset(("FORWARD", "OUTPUT", "PREROUTING"))
+"""Chains in which no single container has a rule; it may have one in POSTROUTING."""
 _HOOKS = frozenset(("FORWARD", "OUTPUT", "POSTROUTING", "PREROUTING"))
 
 
@@ -72,22 +76,25 @@ class Watch:
                     by = by if name in self._own else name or "somebody"
             elif payload.startswith(self._prefix, _NAME_AT):
                 self._ours = True
-            elif self._is_of_iptables(kind, payload):
-                by = by or IPTABLES
+            else:
+                found = self._of_iptables(kind, payload)
+                by = found if found == FLUSH else by or found
         return by
 
-    def _is_of_iptables(self, kind: int, payload: bytes) -> bool:
-        """Whether rules or chains of ours may have gone, or what leads to them."""
+    def _of_iptables(self, kind: int, payload: bytes) -> str:
+        """FLUSH or IPTABLES where rules or chains of ours may have gone, or what leads to them."""
         if kind not in (_DELTABLE, _DELCHAIN, _DELRULE, _NEWCHAIN):
-            return False
+            return ""
         family = FAMILY_NAMES.get(payload[0], "")
         attrs = parse(payload, _NFGENMSG)
         if (family, to_str(attrs.get(1, b""))) not in _IPTABLES:
-            return False
+            return ""
         if kind == _DELTABLE:
-            return True
+            return FLUSH
         # NFTA_CHAIN_NAME and NFTA_RULE_CHAIN
         chain = to_str(attrs.get(2 if kind == _DELRULE else 3, b""))
         if kind == _NEWCHAIN:
-            return chain == "FORWARD"  # a policy
-        return chain in _HOOKS or chain.startswith(self._chains)
+            return FLUSH if chain == "FORWARD" else ""  # a policy
+        if chain in _SHARED:
+            return FLUSH
+        return IPTABLES if chain in _HOOKS or chain.startswith(self._chains) else ""
