@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any, ClassVar
 
 import pytest
 
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE
+from hostnet import link
+from hostnet.address import add as add_address
+from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.calls import PluginError, Runtime
-from tests.kit.contract import WithReference, keep_all
+from tests.kit.contract import ADDRESSES, WithReference, keep_all
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
@@ -27,6 +33,30 @@ class Ipvlan(WithReference):
     plugin = "ipvlan"
     keys: ClassVar = {"master": "up0"}
     impossible = frozenset({"ip link set eth0 address 02:00:00:00:00:97"})
+
+    def wait_gone(self) -> None:
+        """All ipvlans of a master share its addresses, and nobody tells when one is free."""
+        deadline = time.monotonic() + 10
+        with Netlink() as nl:
+            made = link.create(nl, "try0", "ipvlan", below=link.get(nl, "up0").index)
+            try:
+                for text in ADDRESSES:
+                    _wait_free(nl, made.index, ip_interface(text.split()[0]), deadline)
+            finally:
+                link.delete(nl, made.index)
+
+
+def _wait_free(
+    nl: Netlink, index: int, wanted: IPv4Interface | IPv6Interface, deadline: float
+) -> None:
+    while True:
+        try:
+            add_address(nl, index, wanted)
+        except NetlinkError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def test_the_promises(runtime: Runtime, host: Host) -> None:
