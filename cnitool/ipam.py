@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
     from cni.ranges import RangeSet, Span
     from cnitool.settings import Settings
-    from cnitool.state.model import Attachment, Reservation
+    from cnitool.state.model import Reservation
     from cnitool.state.world import World
     from libcni.conf import NetworkConfigList
 
@@ -65,7 +65,9 @@ def run(settings: Settings, network: str, *, as_json: bool) -> int:
 
 def uses(seen: World, network: str, problems: list[CniError]) -> Iterator[Use]:
     """How each range set is used, of all networks or one; unreadable ones go to `problems`."""
-    alive = {one.owner: one for one in seen.attachments}
+    dead = {
+        one.path for each in seen.attachments if each.is_alive is False for one in each.reservations
+    }
     for conf in seen.networks:
         if network in ("", conf.name):
             held = [
@@ -75,7 +77,7 @@ def uses(seen: World, network: str, problems: list[CniError]) -> Iterator[Use]:
                 if one.network == conf.name
             ]
             for ranges in _range_sets(conf, problems):
-                yield _use(conf.name, ranges, held, alive)
+                yield _use(conf.name, ranges, held, dead)
 
 
 def _range_sets(conf: NetworkConfigList, problems: list[CniError]) -> Iterator[RangeSet]:
@@ -92,9 +94,7 @@ def _range_sets(conf: NetworkConfigList, problems: list[CniError]) -> Iterator[R
             problems.append(within(plugin.where, error))
 
 
-def _use(
-    network: str, ranges: RangeSet, held: list[Reservation], alive: dict[str, Attachment]
-) -> Use:
+def _use(network: str, ranges: RangeSet, held: list[Reservation], dead: set[str]) -> Use:
     mine = tuple(
         sorted(
             (one for one in held if ranges.range_of(one.address) is not None),
@@ -109,15 +109,10 @@ def _use(
         ranges=ranges,
         total=size(spans),
         held=mine,
-        dead=tuple(one for one in mine if _is_dead(one, alive)),
+        dead=tuple(one for one in mine if one.path in dead),
         free=size(free),
         gaps=tuple(sorted(free, key=lambda span: span[0] - span[1])[:_GAPS]),
     )
-
-
-def _is_dead(one: Reservation, alive: dict[str, Attachment]) -> bool:
-    holder = alive.get(f"{one.network}/{one.container_id}/{one.ifname}")
-    return holder is not None and holder.is_alive is False
 
 
 def _strays(seen: World, network: str, uses: list[Use]) -> Iterator[Reservation]:
