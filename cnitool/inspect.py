@@ -72,7 +72,7 @@ def _meanings(what: str) -> Iterator[Callable[[Attachment], bool]]:
     address = _address(what)
     if address is not None:
         yield lambda one: any(each.address == address for each in one.reservations)
-        yield lambda one: any(_ip(each) == address for each in one.addresses)
+        yield lambda one: address in one.ips
         yield lambda one: any(each.host == address for each in one.mappings)
     yield lambda one: one.host_end is not None and one.host_end.name == what
     yield lambda one: bool(one.netns) and what in (one.netns, os.path.basename(one.netns))
@@ -101,15 +101,11 @@ def _address(what: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _ip(one: object) -> object:
-    return getattr(one, "ip", one)
-
-
 def _nobody(seen: World, what: str) -> CniError:
     import difflib
 
     names = {one.container_id for one in seen.attachments}
-    names |= {str(_ip(each)) for one in seen.attachments for each in one.addresses}
+    names |= {str(each) for one in seen.attachments for each in one.ips}
     near = difflib.get_close_matches(what, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else "; cnitool attachments lists them"
     return CniError(

@@ -82,16 +82,8 @@ def _row(seen: World, one: Attachment) -> tuple[str, ...]:
         host,
         ", ".join(f"{each.host_port}/{each.protocol}" for each in one.mappings) or show.NOTHING,
         show.moment(one.since),
-        _state(seen, one),
+        one.state(seen.conflicts(one)),
     )
-
-
-def _state(seen: World, one: Attachment) -> str:
-    if one.is_alive is False:
-        return "gone"
-    if one.cached is None:
-        return "unknown"
-    return "conflict" if seen.conflicts(one) else "ok"
 
 
 def _attachment(seen: World, one: Attachment) -> dict[str, JsonValue]:
@@ -105,7 +97,7 @@ def _attachment(seen: World, one: Attachment) -> dict[str, JsonValue]:
         "bridge": None if one.host_end is None else one.host_end.master or None,
         "ports": [port_document(each) for each in one.mappings],
         "since": show.stamp(one.since),
-        "state": _state(seen, one),
+        "state": one.state(seen.conflicts(one)),
     }
 
 

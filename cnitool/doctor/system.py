@@ -41,11 +41,7 @@ def sysctl(name: str) -> str:
 def settings(host: Host) -> Iterator[Finding]:
     """Forwarding, bridged packets in iptables, connection tracking."""
     for version, (name, users) in _FORWARDING.items():
-        used = any(
-            getattr(each, "version", 4) == version
-            for one in host.seen.attachments
-            for each in one.addresses
-        )
+        used = any(each.version == version for one in host.seen.attachments for each in one.ips)
         if sysctl(name) == "0" and used and host.uses(*users):
             text = f"the host does not forward IPv{version}, and containers have such addresses"
             yield Finding(ERROR, "sysctl", text, f"sysctl -w {name}=1, and in /etc/sysctl.d")
@@ -56,9 +52,10 @@ def settings(host: Host) -> Iterator[Finding]:
     if count and most and int(count) > int(most) * _NEARLY:
         text = f"{count} of {most} connections are tracked; beyond that packets are dropped"
         yield Finding(WARNING, "sysctl", text, f"sysctl -w {_TRACKED[1]}={int(most) * 2}")
-    if not list(_few_neighbours()):
+    few = list(_few_neighbours())
+    yield from few
+    if not few:
         yield Finding(OK, "sysctl", "forwarding and connection tracking are as containers need it")
-    yield from _few_neighbours()
 
 
 def _few_neighbours() -> Iterator[Finding]:

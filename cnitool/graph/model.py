@@ -8,6 +8,7 @@ from cni.record import record
 from cnitool.graph.overlays import network_of
 from cnitool.graph.overlays import read as read_overlays
 from cnitool.state import world
+from cnitool.state.model import OK
 from hostnet import address
 from hostnet.netlink import Netlink
 from libcni.conf import network_from_bytes
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from cnitool.state.model import Attachment, HostLink
     from cnitool.state.world import World
 
-OK, GONE, CONFLICT, UNKNOWN, DOWN = "ok", "gone", "conflict", "unknown", "down"
+DOWN = "down"
+"""Of a link; the other states are an attachment's."""
 
 _ROUTED = "routed by the host"
 _ELSEWHERE = "not on a device of the host"
@@ -31,7 +33,7 @@ _ELSEWHERE = "not on a device of the host"
 class Box:
     """kind: `uplink`, `device`, `overlay`, `container`. lines: what there is to it, in words.
 
-    ports: such as `8080/tcp -> 80`. state: one of the words above.
+    ports: such as `8080/tcp -> 80`. state: DOWN, or an attachment's.
     """
 
     kind: str
@@ -157,7 +159,8 @@ def _container(seen: World, one: Attachment) -> Box:
         lines.append(f"host end {one.host_end.name}")
     lines += [one.mac] if one.mac else []
     lines += [one.netns] if one.netns else []
-    lines += seen.conflicts(one)
+    conflicts = seen.conflicts(one)
+    lines += conflicts
     return Box(
         kind="container",
         name=one.owner,
@@ -166,13 +169,5 @@ def _container(seen: World, one: Attachment) -> Box:
         ports=tuple(
             f"{each.at_host}/{each.protocol} -> {each.container_port}" for each in one.mappings
         ),
-        state=_state(seen, one),
+        state=one.state(conflicts),
     )
-
-
-def _state(seen: World, one: Attachment) -> str:
-    if one.is_alive is False:
-        return GONE
-    if one.cached is None:
-        return UNKNOWN
-    return CONFLICT if seen.conflicts(one) else OK

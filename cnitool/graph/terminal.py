@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnitool import show
-from cnitool.graph.model import OK
+from cnitool.state.model import OK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cni.result import Result
     from cnitool.state.kernel import Links
     from cnitool.state.model import Attachment
 
@@ -25,8 +26,8 @@ def conflicts(one: Attachment, links: Links) -> Iterator[str]:
     if one.cached.result is None:
         yield f"{one.cached.path} has no result of ADD that can be read; CHECK cannot work"
         return
-    yield from _links(one, links)
-    yield from _reservations(one)
+    yield from _links(one.cached.result, links)
+    yield from _reservations(one, one.cached.config)
     yield from _mappings(one)
 
 
@@ -42,10 +43,8 @@ def _unknown(one: Attachment) -> Iterator[str]:
     )
 
 
-def _links(one: Attachment, links: Links) -> Iterator[str]:
-    assert one.cached is not None
-    assert one.cached.result is not None
-    for told in one.cached.result.interfaces:
+def _links(result: Result, links: Links) -> Iterator[str]:
+    for told in result.interfaces:
         if told.sandbox or not told.name:
             continue
         found = links.by_name.get(told.name)
@@ -55,13 +54,11 @@ def _links(one: Attachment, links: Links) -> Iterator[str]:
             yield f"host interface {told.name} is down: ip link set {told.name} up"
 
 
-def _reservations(one: Attachment) -> Iterator[str]:
+def _reservations(one: Attachment, config: bytes) -> Iterator[str]:
     """Only for who has any, or should: other IPAM plugins keep no files of this kind."""
-    assert one.cached is not None
-    assert one.cached.result is not None
-    told = {each.address.ip for each in one.cached.result.ips}
+    told = set(one.ips)
     reserved = {each.address for each in one.reservations}
-    if reserved or b'"host-local"' in one.cached.config:
+    if reserved or b'"host-local"' in config:
         for address in sorted(reserved - told, key=int):
             yield f"address {address} is reserved for it, but ADD did not answer it"
         for address in sorted(told - reserved, key=int):
@@ -69,9 +66,7 @@ def _reservations(one: Attachment) -> Iterator[str]:
 
 
 def _mappings(one: Attachment) -> Iterator[str]:
-    assert one.cached is not None
-    assert one.cached.result is not None
-    told = {each.address.ip for each in one.cached.result.ips}
+    told = one.ips
     for each in one.mappings:
         if each.state == PENDING:
             yield f"host port {each} was never published: its ADD was ended"

@@ -10,6 +10,8 @@ from cni.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cni.ip import Address, Interface
     from libcni.cache import CachedAttachment
 
@@ -18,6 +20,13 @@ WAITING = "waiting"
 """For another attachment of the same container, which has the port."""
 PENDING = "unfinished"
 """An ADD was ended before it published the port."""
+
+OK = "ok"
+GONE = "gone"
+"""Its namespace is: the container ended without a DEL."""
+UNKNOWN = "unknown"
+"""To the cache."""
+CONFLICT = "conflict"
 
 NFTABLES = "nftables"
 IPTABLES = "iptables"
@@ -131,6 +140,21 @@ class Attachment:
         if self.cached is not None and self.cached.result is not None:
             return tuple(one.address for one in self.cached.result.ips)
         return tuple(one.address for one in self.reservations)
+
+    @property
+    def ips(self) -> tuple[Address, ...]:
+        """The same without their prefix lengths, which the files do not have."""
+        if self.cached is not None and self.cached.result is not None:
+            return tuple(one.address.ip for one in self.cached.result.ips)
+        return tuple(one.address for one in self.reservations)
+
+    def state(self, conflicts: Sequence[str]) -> str:
+        """In a word: GONE, UNKNOWN, CONFLICT, OK. conflicts: as `World.conflicts` gives them."""
+        if self.is_alive is False:
+            return GONE
+        if self.cached is None:
+            return UNKNOWN
+        return CONFLICT if conflicts else OK
 
     @property
     def mac(self) -> str:

@@ -98,10 +98,9 @@ def _attachment(seen: World, what: str) -> Attachment:
 
 
 def _source(one: Attachment, target: Target) -> Address:
-    for each in one.addresses:
-        address: Address = getattr(each, "ip", each)
-        if address.version == target.address.version:
-            return address
+    for each in one.ips:
+        if each.version == target.address.version:
+            return each
     raise CniError(
         NOT_AVAILABLE,
         f"container {one.container_id} has no IPv{target.address.version} address on network "

@@ -105,6 +105,6 @@ def onward(seen: World, outside: Netlink, destination: Address) -> Stage:
 def holder(seen: World, address: Address) -> Attachment | None:
     """The attachment of this host that has an address."""
     for one in seen.attachments:
-        if any(getattr(each, "ip", each) == address for each in one.addresses):
+        if address in one.ips:
             return one
     return None
