@@ -39,7 +39,14 @@ def sysctl(name: str) -> str:
 
 
 def settings(host: Host) -> Iterator[Finding]:
-    """Forwarding, bridged packets in iptables, connection tracking."""
+    """Forwarding, bridged packets in iptables, connection tracking, neighbours."""
+    found = [*_switches(host), *_few_neighbours()]
+    yield from found
+    if all(one.level == NOTE for one in found):
+        yield Finding(OK, "sysctl", "forwarding and connection tracking are as containers need it")
+
+
+def _switches(host: Host) -> Iterator[Finding]:
     for version, (name, users) in _FORWARDING.items():
         used = any(each.version == version for one in host.seen.attachments for each in one.ips)
         if sysctl(name) == "0" and used and host.uses(*users):
@@ -52,10 +59,6 @@ def settings(host: Host) -> Iterator[Finding]:
     if count and most and int(count) > int(most) * _NEARLY:
         text = f"{count} of {most} connections are tracked; beyond that packets are dropped"
         yield Finding(WARNING, "sysctl", text, f"sysctl -w {_TRACKED[1]}={int(most) * 2}")
-    few = list(_few_neighbours())
-    yield from few
-    if not few:
-        yield Finding(OK, "sysctl", "forwarding and connection tracking are as containers need it")
 
 
 def _few_neighbours() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from cni.errors import CniError
 from cni.record import record
 from cnitool.graph.overlays import network_of
 from cnitool.graph.overlays import read as read_overlays
@@ -121,7 +122,7 @@ def _lower(one: Attachment) -> str:
         return ""
     try:
         network = network_from_bytes(one.cached.config)
-    except ValueError:
+    except CniError:
         return ""
     master = network.plugins[0].config.get("master")
     return master if isinstance(master, str) else ""

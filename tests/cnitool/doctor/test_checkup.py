@@ -150,6 +150,7 @@ def test_a_host_that_does_not_forward(network: Network, host: ThrowawayHost) -> 
     assert levels(system.settings(examined(network)))[-1] == OK
     Path("/proc/sys/net/ipv4/ip_forward").write_text("0")
     (error,) = of_level(system.settings(examined(network)), ERROR)
+    assert OK not in levels(system.settings(examined(network)))
     assert "does not forward IPv4" in error.text
     assert "sysctl -w net.ipv4.ip_forward=1" in error.remedy
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")

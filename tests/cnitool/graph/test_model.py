@@ -75,6 +75,22 @@ def test_of_a_host(network: Network, host: Host, capsys: pytest.CaptureFixture[s
     network.delete("c2", ended)
 
 
+def test_a_kept_configuration_that_is_none(
+    network: Network, host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an attachment that hangs on no device, whose configuration would say on which."""
+    netns = host.container("one")
+    network.add("c1", netns)
+    (end,) = [name for name in host.links() if name.startswith("veth")]
+    host.command("ip", "link", "delete", end)
+    (entry,) = (tmp_path / "cache" / "results").iterdir()
+    document = json.loads(entry.read_text())
+    entry.write_text(json.dumps({**document, "config": "e30="}))
+    assert drawn(network) == 0
+    assert "not on a device of the host" in capsys.readouterr().out
+    network.delete("c1", netns)
+
+
 def test_files(network: Network, host: Host, tmp_path: Path) -> None:
     netns = host.container("one")
     network.add("c1", netns)
