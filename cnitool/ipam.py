@@ -83,10 +83,9 @@ def uses(seen: World, network: str, problems: list[CniError]) -> Iterator[Use]:
 def _range_sets(conf: NetworkConfigList, problems: list[CniError]) -> Iterator[RangeSet]:
     """The range sets that are written in a network's file; a runtime may name more at ADD."""
     for plugin in conf.plugins:
-        ipam = plugin.config.get("ipam")
-        if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
+        if plugin.ipam.get("type") != "host-local":
             continue
-        if not any(plugin.config.object("ipam").has(key) for key in _SAID):
+        if not any(plugin.ipam.has(key) for key in _SAID):
             continue  # an overlay's: each host has its own, of which the file says nothing
         try:
             yield from read_sets(plugin.config)

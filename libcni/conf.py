@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from cni.errors import INVALID_CONFIG, CniError
-from cni.jsonvalue import parse_object
+from cni.jsonvalue import JsonObject, parse_object
 from cni.names import name_problem
 from cni.record import record, replace
 from cni.versions import CURRENT, SPEC_VERSIONS, UNSTATED, require_supported
@@ -20,7 +20,7 @@ from libcni.gojson import compact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cni.jsonvalue import JsonObject, JsonValue
+    from cni.jsonvalue import JsonValue
 
 UNNAMED = "the network configuration"
 
@@ -37,6 +37,13 @@ class PluginConf:
     config: JsonObject
     capabilities: frozenset[str]
     where: str
+
+    @property
+    def ipam(self) -> JsonObject:
+        """Its section `ipam`; an empty one where it has none, or what is there is no object."""
+        section = self.config.get("ipam")
+        place = self.config.place("ipam")
+        return JsonObject(section if isinstance(section, dict) else {}, place)
 
 
 @record
@@ -61,6 +68,13 @@ class NetworkConfigList:
     def capabilities(self) -> frozenset[str]:
         """What the runtime may pass as capability arguments: what any of the plugins takes."""
         return frozenset().union(*(plugin.capabilities for plugin in self.plugins))
+
+    @property
+    def executables(self) -> frozenset[str]:
+        """The names of all that it takes: its plugins, and those that these delegate IPAM to."""
+        asked = (plugin.ipam.get("type") for plugin in self.plugins)
+        delegates = {name for name in asked if isinstance(name, str) and name}
+        return frozenset(delegates.union(plugin.type for plugin in self.plugins))
 
 
 def network_from_bytes(data: bytes, source: str = UNNAMED) -> NetworkConfigList:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cnitool.settings import Settings
-    from cnitool.state.world import World
 
 CHECKS: tuple[tuple[str, Callable[[Host], Iterator[Finding]]], ...] = (
     ("kernel", kernel.links),
@@ -35,7 +34,8 @@ _COLOURS = {ERROR: "\x1b[31m", WARNING: "\x1b[33m", NOTE: "\x1b[36m", OK: "\x1b[
 def run(settings: Settings, *, as_json: bool) -> int:
     """Show every finding; 1 where one is an error. Raises CniError, OSError."""
     seen = world.read(settings)
-    host = Host(settings, seen, frozenset(_plugins(seen)))
+    used = frozenset().union(*(one.executables for one in seen.networks))
+    host = Host(settings, seen, used)
     found = list(examine(host))
     if as_json:
         show.document(
@@ -59,16 +59,6 @@ def examine(host: Host) -> Iterator[Finding]:
             yield from check(host)
         except OSError as error:
             yield Finding(WARNING, area, f"cannot be examined: {error}", "run it as root")
-
-
-def _plugins(seen: World) -> Iterator[str]:
-    for network in seen.networks:
-        for plugin in network.plugins:
-            yield plugin.type
-            ipam = plugin.config.get("ipam")
-            name = ipam.get("type") if isinstance(ipam, dict) else None
-            if isinstance(name, str) and name:
-                yield name
 
 
 def _print(one: Finding) -> None:

@@ -22,8 +22,7 @@ def directories(networks: Iterable[NetworkConfigList]) -> list[str]:
     found = {DATA_DIR: None}
     for network in networks:
         for plugin in network.plugins:
-            ipam = plugin.config.get("ipam")
-            other = ipam.get("dataDir") if isinstance(ipam, dict) else None
+            other = plugin.ipam.get("dataDir")
             if isinstance(other, str) and other:
                 found[other] = None
     return list(found)

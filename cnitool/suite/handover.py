@@ -111,25 +111,15 @@ def strangers(settings: Settings, coming: set[str]) -> Iterator[str]:
     entries, _ = Cache(settings.cache_dir).scan()
     for entry in entries:
         try:
-            types = _types(entry.config)
+            needed = network_from_bytes(entry.config, "the cache").executables
         except CniError:
             continue
-        missing = sorted(set(types) - coming)
+        missing = sorted(needed - coming)
         if missing:
             yield (
                 f"{entry.network} {entry.container_id} {entry.ifname}: its DEL needs "
                 f"{', '.join(missing)}, of which there will be none"
             )
-
-
-def _types(config: bytes) -> list[str]:
-    found: list[str] = []
-    for plugin in network_from_bytes(config, "the cache").plugins:
-        found.append(plugin.type)
-        ipam = plugin.config.raw.get("ipam")
-        if isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
-            found.append(str(ipam["type"]))
-    return found
 
 
 def _tables() -> list[tuple[str, str]]:
