@@ -25,7 +25,6 @@ import time
 from cni.journal import log
 from cni_firewall import firewalld
 from hostnet.monitor import RTNLGRP_LINK, Monitor
-from hostnet.netlink import NetlinkError
 from hostnet.nfwatch import IPTABLES, Watch
 
 TYPE_CHECKING = False
@@ -103,8 +102,6 @@ class HealProcess:
             file.write(_NAME)
         try:
             return Watch("pycni_", "CNI-", (*OWN, inherited))
-        except NetlinkError as error:
-            log("cannot hear of changes of nftables", error=str(error))
         except OSError as error:  # a kernel without it
             log("cannot hear of changes of nftables", error=str(error))
         return None

@@ -15,6 +15,7 @@ import os
 
 from cni import wire
 from cni.call import Attachment as AttachmentKey
+from cni.call import owner
 from cni.errors import INVALID_ENVIRONMENT, IO_FAILURE, CniError
 from cni.jsonvalue import JsonObject, parse_object
 from cni.record import record
@@ -86,6 +87,11 @@ class CachedAttachment:
     @property
     def key(self) -> AttachmentKey:
         return AttachmentKey(self.container_id, self.ifname)
+
+    @property
+    def owner(self) -> str:
+        """`network/container/ifname`: the attachment among all networks."""
+        return owner(self.network, self.key)
 
     @property
     def attachment(self) -> Attachment:

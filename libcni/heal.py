@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 
 from cni import execute
-from cni.call import Call
+from cni.call import Attachment as AttachmentKey
+from cni.call import Call, owner
 from cni.errors import CniError
 from cni.jsonvalue import JsonObject
 from cni.record import record, replace
@@ -57,6 +58,11 @@ class Healed:
     ifname: str
     plugins: tuple[str, ...]
     acts: tuple[str, ...]
+
+    @property
+    def owner(self) -> str:
+        """`network/container/ifname`."""
+        return owner(self.network, AttachmentKey(self.container_id, self.ifname))
 
 
 @record
@@ -111,10 +117,8 @@ class Healer:
             found = look.at(entries)
         finally:
             self._chains.clear()
-        names = {(one.network, one.container_id, one.ifname) for one in found.healed}
-        self._laid = [
-            one for one in entries if (one.network, one.container_id, one.ifname) in names
-        ]
+        healed = {one.owner for one in found.healed}
+        self._laid = [one for one in entries if one.owner in healed]
         return Report(
             found.running,
             found.gone,
@@ -134,14 +138,13 @@ class Healer:
         problems: list[str] = []
         for entry in self._laid:
             try:
-                calls = [replace(call, command="DEL") for _, call in self.calls(entry)]
-                plugins = [plugin for plugin, _ in self.calls(entry)]
+                calls = [*self.calls(entry)]
                 gone = [
-                    plugin.restored(call)
-                    for plugin, call in zip(reversed(plugins), reversed(calls), strict=True)
+                    plugin.restored(replace(call, command="DEL"))
+                    for plugin, call in reversed(calls)
                 ]
             except (CniError, OSError) as error:
-                problems.append(f"{entry.network}/{entry.container_id}/{entry.ifname}: {error}")
+                problems.append(f"{entry.owner}: {error}")
             else:
                 if not all(gone):
                     left.append(entry)
@@ -295,15 +298,14 @@ class _Look:
         found = _Found()
         for entry in entries:
             self._alive()
-            where = f"{entry.network}/{entry.container_id}/{entry.ifname}"
             try:
                 self._one(entry, found)
             except restoring.GoneError:
                 found.gone += 1
             except (CniError, OSError) as error:
-                found.problems.append(f"{where}: {error}")
+                found.problems.append(f"{entry.owner}: {error}")
             except Exception as defect:  # noqa: BLE001 - of one; the others are to be healed
-                found.problems.append(f"{where}: {type(defect).__name__}: {defect}")
+                found.problems.append(f"{entry.owner}: {type(defect).__name__}: {defect}")
         return found
 
     def _one(self, entry: CachedAttachment, found: _Found) -> None:
