@@ -8,6 +8,7 @@ import sys
 
 from cni.bundle import Bundle
 from cni.errors import INVALID_ENVIRONMENT, CniError
+from cni.execute import find
 from cni_bridge.main import PLUGIN as BRIDGE
 from cni_firewall.main import PLUGIN as FIREWALL
 from cni_portmap.main import PLUGIN as PORTMAP
@@ -59,15 +60,15 @@ def _giving(plugin: Plugin) -> Callable[[], Plugin]:
 def _executable(settings: Settings) -> str:
     """The file that all plugins of this suite are, under another name."""
     beside = os.path.dirname(os.path.abspath(sys.argv[0]))
-    for directory in (*settings.path, beside):
-        path = os.path.join(directory, _DAEMON)
-        if os.path.isfile(path):
-            return path
-    raise CniError(
-        INVALID_ENVIRONMENT,
-        f"CNI_PATH: found {_DAEMON} in none of {', '.join((*settings.path, beside))}, expected a "
-        "directory with the plugins of this suite: others' are not healed",
-    )
+    places = (*settings.path, beside)
+    try:
+        return find(_DAEMON, places)
+    except CniError:
+        raise CniError(
+            INVALID_ENVIRONMENT,
+            f"CNI_PATH: found {_DAEMON} in none of {', '.join(places)}, expected a directory with "
+            "the plugins of this suite: others' are not healed",
+        ) from None
 
 
 def _document(found: Report, dry_run: bool) -> JsonValue:
