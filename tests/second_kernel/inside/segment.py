@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_interface
+from typing import TypeVar
 
 from hostnet import address, announce, link, sublink
-from hostnet.netlink import Netlink
+from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
 
+T = TypeVar("T")
 ADDRESSES = ("10.1.0.9/16", "2001:db8::9/64")
+
+
+def until_free(act: Callable[[], T], taken: int, seconds: float = 10) -> T:
+    """What `act` gives, once it no longer fails with the error `taken`.
+
+    For what a namespace that nobody has any more still holds: the kernel says to nobody when it
+    has removed it, and has one processor here, so each try lets it go on with that.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return act()
+        except NetlinkError as error:
+            if error.errno != taken or time.monotonic() > deadline:
+                raise
+        os.sched_yield()
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from functools import partial
+from ipaddress import ip_interface
 from typing import Any, ClassVar
 
 import pytest
@@ -13,14 +13,14 @@ import pytest
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE
 from hostnet import link
 from hostnet.address import add as add_address
-from hostnet.netlink import Netlink, NetlinkError
+from hostnet.netlink import Netlink
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.contract import ADDRESSES, WithReference, keep_all
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
-from tests.second_kernel.inside.segment import wire
+from tests.second_kernel.inside.segment import until_free, wire
 
 
 @pytest.fixture(autouse=True)
@@ -36,27 +36,14 @@ class Ipvlan(WithReference):
 
     def wait_gone(self) -> None:
         """All ipvlans of a master share its addresses, and nobody tells when one is free."""
-        deadline = time.monotonic() + 10
         with Netlink() as nl:
             made = link.create(nl, "try0", "ipvlan", below=link.get(nl, "up0").index)
             try:
                 for text in ADDRESSES:
-                    _wait_free(nl, made.index, ip_interface(text.split()[0]), deadline)
+                    wanted = ip_interface(text.split()[0])
+                    until_free(partial(add_address, nl, made.index, wanted), errno.EADDRINUSE)
             finally:
                 link.delete(nl, made.index)
-
-
-def _wait_free(
-    nl: Netlink, index: int, wanted: IPv4Interface | IPv6Interface, deadline: float
-) -> None:
-    while True:
-        try:
-            add_address(nl, index, wanted)
-        except NetlinkError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                raise
-        else:
-            return
 
 
 def test_the_promises(runtime: Runtime, host: Host) -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, TRY_AGAIN_LATER
 from hostnet import link, sublink
-from hostnet.netlink import Netlink, NetlinkError
+from hostnet.netlink import Netlink
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.contract import WithReference, keep_all
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
-from tests.second_kernel.inside.segment import wire
+from tests.second_kernel.inside.segment import until_free, wire
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +33,10 @@ class Vlan(WithReference):
 
     def wait_gone(self) -> None:
         """The VLAN is taken until then, and nobody tells when it is free."""
-        deadline = time.monotonic() + 10
         with Netlink() as nl:
             up, data = link.get(nl, "up0").index, sublink.vlan(5)
-            while True:
-                try:
-                    made = link.create(nl, "up0.5", "vlan", data=data, below=up)
-                except NetlinkError as error:
-                    if error.errno != errno.EEXIST or time.monotonic() > deadline:
-                        raise
-                else:
-                    link.delete(nl, made.index)
-                    return
+            make = partial(link.create, nl, "up0.5", "vlan", data=data, below=up)
+            link.delete(nl, until_free(make, errno.EEXIST).index)
 
 
 def test_the_promises(runtime: Runtime, host: Host) -> None:
