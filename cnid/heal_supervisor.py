@@ -17,6 +17,7 @@ import time
 from cni.journal import log
 from cnid.heal import HealProcess
 from cnid.pool import open_descriptors
+from cnid.rest import Rest
 from hostnet import process
 
 TYPE_CHECKING = False
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from cnid.tally import HealState
     from libcni.heal import Healer
 
-_FIRST_REST_SECONDS = 1.0
-_MOST_REST_SECONDS = 30.0
-_LONG_SECONDS = 60.0
 _LONGEST = 4096
 
 
@@ -46,14 +44,13 @@ class HealSupervisor:
         self._control: socket.socket | None = None
         self._starts = 0
         self._started = 0.0
-        self._not_before = 0.0
-        self._rest = _FIRST_REST_SECONDS
+        self._rest = Rest()
         self._looks = self._healed = self._problems = self._running = 0
         self._seconds = 0.0
 
     def tick(self) -> None:
         """Start it where it is missing, and take what it has reported."""
-        if self._make is not None and not self._pid and time.monotonic() >= self._not_before:
+        if self._make is not None and not self._pid and self._rest.is_over:
             self._start(self._make)
         self._read()
 
@@ -63,10 +60,7 @@ class HealSupervisor:
             return
         self._forget()
         log("heal process ended", pid=pid, status=os.waitstatus_to_exitcode(status))
-        if time.monotonic() - self._started > _LONG_SECONDS:
-            self._rest = _FIRST_REST_SECONDS
-        self._not_before = time.monotonic() + self._rest
-        self._rest = min(2 * self._rest, _MOST_REST_SECONDS)
+        self._rest.begin(time.monotonic() - self._started)
 
     def close(self) -> None:
         """End it and wait: it ends when it has healed the attachment it is at."""
@@ -102,7 +96,7 @@ class HealSupervisor:
             except OSError as error:
                 ours.close()
                 log("cannot fork the heal process", error=str(error))
-                self._not_before = time.monotonic() + _MOST_REST_SECONDS
+                self._rest.begin_longest()
                 return
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)

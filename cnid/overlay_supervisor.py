@@ -15,6 +15,7 @@ import time
 
 from cni.journal import log
 from cnid.overlay_configs import OverlayConfigs
+from cnid.rest import Rest
 from hostnet import process
 
 TYPE_CHECKING = False
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from cnid.tally import OverlayState
 
 _LOOK_SECONDS = 1.0
-_FIRST_REST_SECONDS = 1.0
-_MOST_REST_SECONDS = 30.0
-_LONG_SECONDS = 60.0
-"""Who lived so long was well: a first rest is enough for the next one."""
 _END_SECONDS = 5.0
 _SYSTEMDS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
 """What systemd says to the daemon alone."""
@@ -45,8 +42,7 @@ class OverlaySupervisor:
         self._wanted = False
         self._told = False
         self._look = 0.0
-        self._not_before = 0.0
-        self._rest = _FIRST_REST_SECONDS
+        self._rest = Rest()
 
     def tick(self) -> None:
         """See whether it is wanted, and start or end it."""
@@ -56,7 +52,7 @@ class OverlaySupervisor:
             overlays = self._configs.changed()
             if overlays is not None:
                 self._wanted = bool(overlays)
-        if self._wanted and not self._pid and now >= self._not_before:
+        if self._wanted and not self._pid and self._rest.is_over:
             self._start(now)
         elif self._pid and not self._wanted and not self._told:
             self._told = True
@@ -70,7 +66,7 @@ class OverlaySupervisor:
         lived = time.monotonic() - self._started
         if not self._told:
             log("overlay process ended", pid=pid, status=os.waitstatus_to_exitcode(status))
-            self._rest_after(lived)
+            self._rest.begin(lived)
 
     def close(self) -> None:
         """End it, within seconds."""
@@ -115,7 +111,7 @@ class OverlaySupervisor:
             )
         except OSError as error:
             log("cannot start the overlay process", error=str(error))
-            self._rest_after(0.0)
+            self._rest.begin(0.0)
             if ours >= 0:
                 os.close(ours)
         else:
@@ -132,9 +128,3 @@ class OverlaySupervisor:
         self._pid = 0
         os.close(self._lifeline)
         self._lifeline = -1
-
-    def _rest_after(self, lived: float) -> None:
-        if lived > _LONG_SECONDS:
-            self._rest = _FIRST_REST_SECONDS
-        self._not_before = time.monotonic() + self._rest
-        self._rest = min(2 * self._rest, _MOST_REST_SECONDS)
