@@ -31,12 +31,9 @@ _ABSENT = (errno.ENOENT, errno.ECONNREFUSED)
 
 def connect(environ: Mapping[str, str]) -> Bus | None:
     """The system bus, if there is one and firewalld is on it. Raises OSError."""
-    try:
-        bus = Bus(environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""))
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
+    bus = _open(environ)
+    if bus is None:
+        return None
     try:
         if bus.has(NAME):
             return bus
@@ -52,12 +49,9 @@ def listen(environ: Mapping[str, str]) -> Bus | None:
 
     Either makes it forget the sources of its zones. Raises OSError.
     """
-    try:
-        bus = Bus(environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""))
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise
+    bus = _open(environ)
+    if bus is None:
+        return None
     try:
         bus.listen(f"type='signal',interface='{NAME}',member='Reloaded'")
         bus.listen(f"type='signal',member='NameOwnerChanged',arg0='{NAME}'")
@@ -65,6 +59,15 @@ def listen(environ: Mapping[str, str]) -> Bus | None:
         bus.close()
         raise
     return bus
+
+
+def _open(environ: Mapping[str, str]) -> Bus | None:
+    try:
+        return Bus(environ.get("DBUS_SYSTEM_BUS_ADDRESS", ""))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
 
 
 def require(environ: Mapping[str, str]) -> Bus:
