@@ -1,4 +1,4 @@
-"""Fixtures of the cnitool tests: the tool as a process, over fake plugins."""
+"""Fixtures of the cnitool tests: the tool as a process over fake plugins, and a real network."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cnitool.attached import PLUGINS, Network
+from tests.kit.host import Host
 from tests.libcni.fakes import Fakes, result
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,3 +81,16 @@ class Tool:
 @pytest.fixture
 def tool(tmp_path: Path) -> Tool:
     return Tool(tmp_path)
+
+
+@pytest.fixture
+def network(host: Host, tmp_path: Path) -> Iterator[Network]:
+    """PLUGINS' network on a throwaway host, without containers yet."""
+    host.share_bridge("cni0")
+    host.share_nft()
+    host.share_locks()
+    host.share("sysctl *")
+    made = Network(tmp_path, host, PLUGINS)
+    yield made
+    if "cni0" in host.links():
+        host.command("ip", "link", "delete", "cni0")

@@ -20,18 +20,6 @@ POD = (("IgnoreUnknown", "1"), ("K8S_POD_NAMESPACE", "shop"), ("K8S_POD_NAME", "
 
 
 @pytest.fixture
-def network(host: Host, tmp_path: Path) -> Iterator[Network]:
-    host.share_bridge("cni0")
-    host.share_nft()
-    host.share_locks()
-    host.share("sysctl *")
-    made = Network(tmp_path, host, PLUGINS)
-    yield made
-    if "cni0" in host.links():
-        host.command("ip", "link", "delete", "cni0")
-
-
-@pytest.fixture
 def one(network: Network, host: Host) -> Iterator[Namespace]:
     """A container with port 8080, a pod."""
     netns = host.container("one")

@@ -19,7 +19,7 @@ from cnitool.doctor.model import ERROR, NOTE, OK, WARNING, Finding, Host
 from cnitool.settings import Settings, read_settings
 from cnitool.state import world
 from cnitool.state.world import World
-from tests.cnitool.attached import PLUGINS, Network
+from tests.cnitool.attached import Network
 from tests.kit.host import Host as ThrowawayHost
 
 SCRIPT = """#!/bin/sh
@@ -31,18 +31,12 @@ fi
 
 
 @pytest.fixture
-def network(host: ThrowawayHost, tmp_path: Path) -> Iterator[Network]:
-    host.share_bridge("cni0")
-    host.share_nft()
-    host.share_locks()
-    host.share("sysctl *")
-    made = Network(tmp_path, host, PLUGINS)
-    installed(made).mkdir()
+def network(network: Network) -> Network:
+    """With executables that say whose they are."""
+    installed(network).mkdir()
     for name in ("bridge", "host-local", "portmap", "firewall"):
-        executable(made, name)
-    yield made
-    if "cni0" in host.links():
-        host.command("ip", "link", "delete", "cni0")
+        executable(network, name)
+    return network
 
 
 def installed(network: Network) -> Path:

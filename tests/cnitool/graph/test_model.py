@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,21 +10,11 @@ import pytest
 
 from cni.errors import CniError
 from cnitool.graph import command, svg
-from tests.cnitool.attached import PLUGINS, Network
+from tests.cnitool.attached import Network
 from tests.cnitool.graph.graphs import HOSTILE, container, graph
 from tests.kit.host import Host
 
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture
-def network(host: Host, tmp_path: Path) -> Iterator[Network]:
-    host.share_bridge("cni0")
-    host.share_nft()
-    host.share_locks()
-    host.share("sysctl *")
-    yield Network(tmp_path, host, PLUGINS)
-    host.command("ip", "link", "delete", "cni0")
 
 
 def drawn(network: Network, only: str = "", **how: str) -> int:
