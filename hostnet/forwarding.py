@@ -7,27 +7,15 @@ and told is no more: that it drops by policy, and has no rule that could accept 
 
 from __future__ import annotations
 
-import errno
 import struct
 
-from hostnet.netlink import NetlinkError, attr_str, parse, parse_list, to_str
-from hostnet.nfelement import FAMILY_NAMES, header
-from hostnet.nftable import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_POLICY,
-    CHAIN_TABLE,
-    GETCHAIN,
-    GETRULE,
-    HOOK_NUMBER,
-    NF_ACCEPT,
-    RULE_CHAIN,
-    RULE_TABLE,
-)
+from hostnet.netlink import parse, parse_list, to_str
+from hostnet.nfchain import base_chains
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hostnet.netfilter import Netfilter
+    from hostnet.nfchain import NfChain
 
 _FORWARD = 2  # NF_INET_FORWARD, <linux/netfilter.h>
 _FAMILIES = {4: ("inet", "ip"), 6: ("inet", "ip6")}
@@ -48,54 +36,17 @@ _STATE_NEW = 8  # NF_CT_STATE_BIT(IP_CT_NEW), <linux/netfilter/nf_conntrack_comm
 _MAY_DO_ANYTHING = frozenset({"match", "target", "queue", "vmap"})
 
 
-class ForwardChain:
-    """A base chain at the hook `forward`. drops: by its policy."""
-
-    __slots__ = ("drops", "family", "name", "table")
-
-    def __init__(self, family: str, table: str, name: str, drops: bool) -> None:
-        self.family = family
-        self.table = table
-        self.name = name
-        self.drops = drops
-
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """Family, table and name."""
-        return self.family, self.table, self.name
-
-    def __str__(self) -> str:
-        return f"chain {self.name} of the nftables table {self.family} {self.table}"
-
-
-def chains(nl: Netfilter, version: int) -> list[ForwardChain]:
+def chains(nl: Netfilter, version: int) -> list[NfChain]:
     """The nftables chains that forwarded packets of this IP version pass, iptables-nft's too.
 
     Raises NetlinkError.
     """
-    found = []
-    for family in _FAMILIES[version]:
-        for _type, body in nl.dump(GETCHAIN, header(family), "list the chains of nftables"):
-            attrs = parse(body, 4)
-            hook = attrs.get(CHAIN_HOOK)
-            if hook is None or int.from_bytes(parse(hook)[HOOK_NUMBER], "big") != _FORWARD:
-                continue
-            policy = int.from_bytes(attrs.get(CHAIN_POLICY, b"\1"), "big")
-            names = to_str(attrs[CHAIN_TABLE]), to_str(attrs[CHAIN_NAME])
-            found.append(ForwardChain(FAMILY_NAMES[body[0]], *names, policy != NF_ACCEPT))
-    return found
-
-
-def rules(nl: Netfilter, chain: ForwardChain) -> list[bytes]:
-    """The rules of a chain as the kernel tells them. Raises NetlinkError."""
-    payload = attr_str(RULE_TABLE, chain.table) + attr_str(RULE_CHAIN, chain.name)
-    try:
-        found = nl.dump(GETRULE, header(chain.family) + payload, f"list the rules of {chain}")
-    except NetlinkError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return []
-    return [body for _type, body in found]
+    return [
+        one
+        for family in _FAMILIES[version]
+        for one in base_chains(nl, family)
+        if one.hook == _FORWARD
+    ]
 
 
 def knows_mark(rule: bytes, mark: int) -> bool:

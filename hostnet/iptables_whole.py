@@ -15,16 +15,9 @@ import sys
 
 from hostnet.iptables_look import FAMILY, LEGACY, NFT
 from hostnet.netlink import NetlinkError, attr_str, parse, to_str
+from hostnet.nfchain import base_chains
 from hostnet.nfelement import header
-from hostnet.nftable import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_TABLE,
-    GETCHAIN,
-    GETRULE,
-    RULE_CHAIN,
-    RULE_TABLE,
-)
+from hostnet.nftable import GETRULE, RULE_CHAIN, RULE_TABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,10 +164,5 @@ def _counts(nl: Netfilter, version: int, table: str) -> dict[str, dict[str, int]
 
 def _hooked(nl: Netfilter, version: int, table: str) -> set[str]:
     """The base chains of a table. iptables leaves out those that are not its own."""
-    what = f"list the chains of {FAMILY[version]}tables"
-    found = set()
-    for _type, body in nl.dump(GETCHAIN, header(FAMILY[version]), what):
-        attrs = parse(body, 4)
-        if to_str(attrs[CHAIN_TABLE]) == table and CHAIN_HOOK in attrs:
-            found.add(to_str(attrs[CHAIN_NAME]))
+    found = {one.name for one in base_chains(nl, FAMILY[version]) if one.table == table}
     return found - {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}

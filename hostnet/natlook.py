@@ -10,29 +10,15 @@ a destination port.
 
 from __future__ import annotations
 
-from hostnet.netlink import attr_str, parse, parse_list, to_str
-from hostnet.nfelement import FAMILY_NAMES, header
-from hostnet.nftable import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_TABLE,
-    GETCHAIN,
-    GETRULE,
-    HOOK_NUMBER,
-    HOOK_PRIORITY,
-    RULE_CHAIN,
-    RULE_TABLE,
-)
+from hostnet.netlink import parse, parse_list, to_str
+from hostnet.nfchain import base_chains, rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hostnet.netfilter import Netfilter
 
 _PREROUTING = 0  # NF_INET_PRE_ROUTING, <linux/netfilter.h>
 # <linux/netfilter/nf_tables.h>
-_CHAIN_TYPE = 7
 _RULE_EXPRESSIONS = 4
 _EXPR_NAME = 1
 _EXPR_DATA = 2
@@ -74,27 +60,14 @@ def redirections(nl: Netfilter, priority: int, own: str) -> list[Redirection]:
     own: the name of the table that is not looked at. Raises NetlinkError.
     """
     found: list[Redirection] = []
-    for _type, body in nl.dump(GETCHAIN, bytes(4), "list the chains of nftables"):
-        attrs = parse(body, 4)
-        hook = parse(attrs.get(CHAIN_HOOK, b""))
-        family = FAMILY_NAMES.get(body[0], "")
-        if not hook or family not in _FAMILIES or to_str(attrs[_CHAIN_TYPE]) != "nat":
-            continue
-        is_earlier = int.from_bytes(hook[HOOK_PRIORITY], "big", signed=True) <= priority
-        table, chain = to_str(attrs[CHAIN_TABLE]), to_str(attrs[CHAIN_NAME])
-        at = int.from_bytes(hook[HOOK_NUMBER], "big")
-        if at == _PREROUTING and is_earlier and table != own:
-            found += _of_chain(nl, family, table, chain)
+    for chain in base_chains(nl):
+        is_earlier = chain.priority <= priority
+        if chain.kind == "nat" and chain.hook == _PREROUTING and is_earlier and chain.table != own:
+            for rule in rules(nl, chain):
+                read = _read(rule)
+                if read is not None:
+                    found.append(Redirection(str(chain), _FAMILIES[chain.family], *read))
     return found
-
-
-def _of_chain(nl: Netfilter, family: str, table: str, chain: str) -> Iterator[Redirection]:
-    where = f"chain {chain} of the nftables table {family} {table}"
-    payload = header(family) + attr_str(RULE_TABLE, table) + attr_str(RULE_CHAIN, chain)
-    for _type, body in nl.dump(GETRULE, payload, f"list the rules of {where}"):
-        found = _read(body)
-        if found is not None:
-            yield Redirection(where, _FAMILIES[family], *found)
 
 
 def _read(rule: bytes) -> tuple[int, int] | None:

@@ -294,7 +294,7 @@ def _mentions(nl: Netfilter | None, place: Place, addresses: Iterable[str]) -> b
     """Whether a rule of CNI-FORWARD may be about one of the addresses, by its bytes."""
     from ipaddress import ip_address
 
-    from hostnet.forwarding import ForwardChain, rules
+    from hostnet.nfchain import NfChain, rules
 
     version, kind = place
     packed = [ip_address(one.partition("/")[0]) for one in addresses]
@@ -306,7 +306,7 @@ def _mentions(nl: Netfilter | None, place: Place, addresses: Iterable[str]) -> b
         return any(one in data for one in needles)
     if nl is None:
         return False
-    chain = ForwardChain(FAMILY[version], TABLE, FORWARD, drops=False)
+    chain = NfChain(FAMILY[version], TABLE, FORWARD)
     return any(needle in rule for rule in rules(nl, chain) for needle in needles)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from cni.errors import IN_THE_WAY, CniError
 from cni_firewall.tables import NAME, PASS
-from hostnet import forwarding
+from hostnet import forwarding, nfchain
 from hostnet.iptables_look import FAMILY, LEGACY, Blob, Here
 
 TYPE_CHECKING = False
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cni_firewall.config import Config
-    from hostnet.forwarding import ForwardChain
     from hostnet.iptables import Changes, Ruleset
     from hostnet.netfilter import Netfilter
+    from hostnet.nfchain import NfChain
 
 CHAIN = "CNI-PASS"
 _TABLE, _HOOK = "filter", "FORWARD"
@@ -74,19 +74,19 @@ def problems(nl: Netfilter, config: Config, versions: Iterable[int]) -> Iterator
             )
 
 
-def _is_known(chain: ForwardChain) -> bool:
+def _is_known(chain: NfChain) -> bool:
     """Ours, or iptables', which is opened."""
     return chain.table == NAME or (chain.table, chain.name) == (_TABLE, _HOOK)
 
 
-def _is_shut(nl: Netfilter, chain: ForwardChain) -> bool:
-    rules = forwarding.rules(nl, chain)
+def _is_shut(nl: Netfilter, chain: NfChain) -> bool:
+    rules = nfchain.rules(nl, chain)
     if any(forwarding.knows_mark(rule, PASS) for rule in rules):
         return False
     return chain.table == _DOCKER or not any(map(forwarding.may_accept_new, rules))
 
 
-def _hint(chain: ForwardChain) -> str:
+def _hint(chain: NfChain) -> str:
     return ", or start dockerd with --ip-forward-no-drop" if chain.table == _DOCKER else ""
 
 
@@ -123,11 +123,11 @@ def _is_open(nl: Netfilter, version: int, kind: str, config: Config) -> bool:
     mine = FAMILY[version], _TABLE, _HOOK
     for chain in forwarding.chains(nl, version):
         if chain.place == mine:
-            rules = forwarding.rules(nl, chain)
+            rules = nfchain.rules(nl, chain)
             if not chain.drops and not rules:
                 return True
-            passes = forwarding.ForwardChain(chain.family, _TABLE, CHAIN, drops=False)
-            inside = forwarding.rules(nl, passes)
+            passes = nfchain.NfChain(chain.family, _TABLE, CHAIN)
+            inside = nfchain.rules(nl, passes)
             return (
                 any(CHAIN.encode() + b"\0" in rule for rule in rules)
                 and any(forwarding.knows_mark(rule, PASS) for rule in inside)
