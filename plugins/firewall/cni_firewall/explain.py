@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, CniError
 from cni.explained import KEEPS, SETS, Explained, Step
 from cni_firewall import plan
 from cni_firewall.admit import find_firewalld
-from cni_firewall.config import FIREWALLD, read
+from cni_firewall.config import FIREWALLD
 from wiring import explaining
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.result import Result
     from cni_firewall.config import Config
 
 
-def explain(call: Call) -> Explained:
+def explain(call: Call, config: Config, result: Result) -> Explained:
     """Who is let through, and by what. Raises CniError, OSError."""
-    config, result = read(call.config), call.prev_result
-    if result is None:
-        raise CniError(INVALID_CONFIG, 'key "prevResult": it is missing, expected a plugin before')
     name, why = _backend(call, config)
     wanted = plan.make(config, result, zoned=name == FIREWALLD)
     how = f'ingressPolicy "{config.policy}", by {name}: {why}'

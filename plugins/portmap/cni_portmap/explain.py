@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from cni.errors import INVALID_CONFIG, CniError
 from cni.explained import KEEPS, SETS, Explained, Step
 from cni_portmap import plan
-from cni_portmap.config import read
 from wiring import explaining
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
+    from cni.result import Result
+    from cni_portmap.config import Config
 
 
-def explain(call: Call) -> Explained:
+def explain(call: Call, config: Config, result: Result) -> Explained:
     """Each published port. Raises CniError, NetlinkError."""
-    config, result = read(call.config), call.prev_result
-    if result is None:
-        raise CniError(INVALID_CONFIG, 'key "prevResult": it is missing, expected a plugin before')
     if not config.mappings:
         text = "the runtime asks for none (runtimeConfig.portMappings)"
         return Explained((Step(KEEPS, "ports", "none", text),), result)

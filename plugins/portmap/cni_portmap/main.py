@@ -101,7 +101,7 @@ def explain(call: Call) -> Explained:
     """Tell what ADD would do."""
     from cni_portmap.explain import explain as told
 
-    return told(call)
+    return told(call, _config(call), _previous(call))
 
 
 PLUGIN = Plugin(
