@@ -17,7 +17,7 @@ Config: TypeAlias = dict[str, Json]
 # The newest that both suites speak: Debian's containernetworking-plugins 1.1.1 ends there.
 SPEC_VERSION = "1.0.0"
 STATUS_VERSION = "1.1.0"
-_IPAM = ("host-local", "static")
+_IPAM = ("host-local", "static", "dhcp")
 
 
 def bridge(suite: Suite, masquerade: bool) -> Config:
@@ -113,15 +113,14 @@ class Attachment:
         return self._timed(heard())
 
     def _timed(self, calls: Iterable[Call]) -> Timed:
-        """What these calls cost, the daemon's CPU time included."""
+        """What these calls cost, the daemons' CPU time included."""
         self.suite.host.enter()
-        daemon = self.suite.daemon
-        before = daemon.cpu() if daemon else 0.0
+        before = self.suite.cpu()
         total = Timed(0, 0, b"")
         for call in calls:
             total += run(call)
             self._output = total.output
-        return replace(total, cpu=total.cpu + (daemon.cpu() if daemon else 0.0) - before)
+        return replace(total, cpu=total.cpu + self.suite.cpu() - before)
 
     def _call(self, command: str, config: Config) -> Call:
         version = STATUS_VERSION if command == "STATUS" else SPEC_VERSION

@@ -6,15 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 
+from bench.cpu import cpu_of
 from cnid.status import ask
 from tests.kit.namespace import Namespace
 
 _SECONDS = 20
-_NANO = 1e-9
 
 
 class Daemon:
@@ -54,17 +52,8 @@ class Daemon:
         return sum(map(_pss, self._pids()))
 
     def cpu(self) -> float:
-        """Seconds of CPU time that it and its workers have used so far, what follows a call too.
-
-        The kernel is asked and not the daemon, which would come to the next call out of breath.
-        """
-        total = 0
-        for pid in self._pids():
-            with suppress(FileNotFoundError, ProcessLookupError):  # worn out
-                _wait_for_rest(pid)
-                ran, _waited, _slices = Path(f"/proc/{pid}/schedstat").read_text().split()
-                total += int(ran)
-        return total * _NANO
+        """Seconds of CPU time that it and its workers have used so far, what follows a call too."""
+        return cpu_of(self._pids())
 
     def refused(self) -> int:
         """How many calls it turned away so far, which then ran cold."""
@@ -83,14 +72,6 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _wait_for_rest(pid: int) -> None:
-    """Until it does not run. Raises TimeoutError."""
-    until = time.monotonic() + _SECONDS
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R":
-        if time.monotonic() > until:
-            raise TimeoutError(f"process {pid} is busy for more than {_SECONDS} seconds")
 
 
 def _pss(pid: int) -> float:

@@ -1,16 +1,17 @@
-"""Every plugin of both suites, verb by verb: the reference, cold and warm take turns as ever."""
+"""Every plugin, verb by verb: the reference, if it has it, cold and warm take turns as ever."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from bench.attachment import Attachment
 from bench.cases import START, Bar, Case, Row, race
-from bench.entries import BEFORE, ENTRIES, NOT_COMPARED, WARM_BAR, Entry
+from bench.entries import BEFORE, ENTRIES, WARM_BAR, Entry
 from bench.field import COLD, WARM, Field, Suite, open_field
 from bench.process import Timed
 from tests.kit.namespace import Namespace
@@ -25,12 +26,13 @@ KERNEL = "the kernel"
 @dataclass
 class Measured:
     """rows: of all plugins. left_out: the reason for each that is not among them. failed: of these,
-    the ones in which a call failed.
+    the ones in which a call failed. unknown: the plugins whose links this kernel does not know.
     """
 
     rows: list[Row] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
 
 
 def measure(
@@ -43,28 +45,30 @@ def measure(
             name = f"{plugin} ({entry.way})" if entry.way else plugin
             say(f"racing {name}")
             with open_field() as place:
-                if reason := _hindrance(plugin, entry, place, ours, reference):
+                if entry.kind and not _knows(place.namespace(), entry.kind):
+                    measured.left_out[name] = f"this kernel has no {entry.kind}"
+                    measured.unknown.append(plugin)
+                    continue
+                if reason := _hindrance(plugin, entry, ours):
                     measured.left_out[name] = reason
                     continue
-                suites = (*place.ours(ours), place.reference(reference))
+                suites: tuple[Suite, ...] = place.ours(ours)
+                if (reference / plugin).exists():
+                    suites = (*suites, place.reference(reference))
                 try:
-                    measured.rows += _race(name, entry, suites, rounds)
+                    measured.rows += _race(name, entry, suites, place, rounds)
                 except RuntimeError as error:
                     measured.left_out[name] = str(error)
                     measured.failed.add(name)
-        if plugin in NOT_COMPARED:
-            measured.left_out[plugin] = NOT_COMPARED[plugin]
     return measured
 
 
-def _hindrance(plugin: str, entry: Entry, place: Field, ours: Path, reference: Path) -> str:
-    """Why it cannot be measured here, or nothing."""
+def _hindrance(plugin: str, entry: Entry, ours: Path) -> str:
+    """What is missing here, or nothing."""
     if not (ours / plugin).exists():
         return "this suite has none"
-    if not (reference / plugin).exists():
-        return "this reference has none"
-    if entry.kind and not _knows(place.namespace(), entry.kind):
-        return f"this kernel has no {entry.kind}"
+    if entry.program and not shutil.which(entry.program):
+        return f"{entry.program} is not installed"
     return ""
 
 
@@ -74,9 +78,10 @@ def _knows(namespace: Namespace, kind: str) -> bool:
     return _UNKNOWN not in asked.stderr
 
 
-def _race(name: str, entry: Entry, suites: tuple[Suite, Suite, Suite], rounds: int) -> list[Row]:
-    cold, warm, reference = suites
-    previous = {suite.host: _lay(entry, suite) for suite in (cold, reference)}
+def _race(name: str, entry: Entry, suites: Sequence[Suite], place: Field, rounds: int) -> list[Row]:
+    """suites: cold, warm, and the reference if it has the plugin."""
+    cold, warm, *references = suites
+    previous = {suite.host: _lay(entry, suite, place) for suite in (cold, *references)}
     starts = entry.cold is not None and entry.cold.against == START
 
     def once(suite: Suite) -> dict[str, Timed]:
@@ -86,12 +91,12 @@ def _race(name: str, entry: Entry, suites: tuple[Suite, Suite, Suite], rounds: i
             suite, [entry.config(suite)], ifname=entry.ifname, previous=previous[suite.host]
         )
         timed: dict[str, Timed] = {}
-        if starts and suite is reference:
+        if starts and suite in references:
             timed["VERSION"] = one.version()
-        if entry.kernel and suite is reference:
+        if entry.kernel and suite in references:
             timed[KERNEL] = entry.kernel(suite)
         timed["ADD"] = one.add()
-        if entry.their_check or suite is not reference:
+        if entry.their_check or suite not in references:
             timed["CHECK"] = one.check()
         timed["DEL"] = one.delete()
         return timed
@@ -103,10 +108,10 @@ def _race(name: str, entry: Entry, suites: tuple[Suite, Suite, Suite], rounds: i
     return rows
 
 
-def _lay(entry: Entry, suite: Suite) -> Json:
+def _lay(entry: Entry, suite: Suite, place: Field) -> Json:
     """Make a host as the plugin expects it; gives what a plugin before it says."""
     if entry.furnish:
-        entry.furnish(suite)
+        entry.furnish(suite, place)
     if not entry.chained:
         return None
     made: Json = json.loads(Attachment(suite, [BEFORE]).add().output)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.cpu import cpu_of
 from bench.daemon import Daemon
 from tests.kit.namespace import (
     CLONE_NEWNET,
@@ -35,6 +36,7 @@ class Suite:
     """One suite under test. directory: its executables. state: an empty directory for its files.
 
     size: how many other containers are on its host. daemon: what serves its calls, if anything.
+    residents: of its host, the processes that a plugin needs besides.
     """
 
     name: str
@@ -44,6 +46,11 @@ class Suite:
     state: Path
     size: int = 0
     daemon: Daemon | None = field(default=None, compare=False)
+    residents: list[int] = field(default_factory=list, compare=False)
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that have gone into calls so far without being a call's own."""
+        return (self.daemon.cpu() if self.daemon else 0.0) + cpu_of(self.residents)
 
     @property
     def socket(self) -> str:
@@ -65,6 +72,10 @@ class Field:
         made = Namespace(self._scratch / f"ns{self._count}")
         self._closing.callback(made.close)
         return made
+
+    def at_end(self, act: Callable[[], object]) -> None:
+        """Do it when the field is cleared away, before what was made earlier goes."""
+        self._closing.callback(act)
 
     def reference(self, directory: Path, size: int = 0) -> Suite:
         """A host of the reference suite's."""

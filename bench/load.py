@@ -50,8 +50,8 @@ def load(suites: Sequence[Suite], containers: Sequence[Namespace]) -> list[Row]:
 
 def _at_once(attachments: Sequence[Attachment], verb: str) -> tuple[Timed, list[bytes]]:
     """Each one's calls in their order, all of them side by side; gives the last answers too."""
-    daemon = attachments[0].suite.daemon
-    cpu = -daemon.cpu() if daemon else 0.0
+    suite = attachments[0].suite
+    cpu = -suite.cpu()
     outputs: list[bytes] = []
     waiting = select.poll()
     began = time.perf_counter()
@@ -76,4 +76,4 @@ def _at_once(attachments: Sequence[Attachment], verb: str) -> tuple[Timed, list[
             under_way[process.output] = (one, calls, process)
             waiting.register(process.output, select.POLLIN)
     wall = time.perf_counter() - began
-    return Timed(wall, cpu + (daemon.cpu() if daemon else 0.0), b""), outputs
+    return Timed(wall, cpu + suite.cpu(), b""), outputs

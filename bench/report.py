@@ -71,7 +71,7 @@ def lines_of_every(rows: Sequence[Row]) -> list[Line]:
         for suite in row.timed:
             bar = row.bars.get(suite)
             if bar and bar.against == START:
-                lines.append(_line(row, suite, START, started[row.case]))
+                lines.append(_line(row, suite, START, started.get(row.case, 0.0)))
             else:
                 lines.append(_line(row, suite, REFERENCE, reference))
     return lines
@@ -81,7 +81,7 @@ def _line(row: Row, suite: str, against: str, other: float) -> Line:
     wall, cpu = row.wall(suite), row.cpu(suite)
     bar = row.bars.get(suite) if row.size or against != EMPTY else None
     if other == 0:
-        against = ""
+        against, bar = "", bar if bar and not bar.against else None
     ratio = wall / other if other else 0.0
     text, verdict = _judge(bar, cpu, ratio)
     rounds = len(row.timed[suite])
