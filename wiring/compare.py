@@ -7,7 +7,7 @@ then changed the result too).
 from __future__ import annotations
 
 from cni.errors import CHECK_FAILED, INVALID_CONFIG, CniError
-from hostnet import address, route, sysctl
+from hostnet import address, link, route, sysctl
 from wiring import plan
 
 TYPE_CHECKING = False
@@ -137,6 +137,27 @@ def route_problems(routes: Iterable[CniRoute], nl: Netlink) -> Iterator[str]:
     yield from _route_problems(routes, _routes(nl))
 
 
+def untold_route_problems(
+    routes: Iterable[CniRoute], result: Result, inner: Link, nl: Netlink
+) -> Iterator[str]:
+    """The same for routes that ADD gave and its result does not tell.
+
+    A plugin after it may have moved them: `sbr` then tells their tables, and `vrf` moves all that
+    the interface has into the table of its VRF.
+    """
+    homes = {route.RT_TABLE_MAIN}
+    if inner.master:
+        from hostnet import vrf
+
+        master = link.by_index(nl, inner.master)
+        if master.kind == vrf.KIND:
+            homes.add(vrf.table_of(master))
+    present = _routes(nl)
+    for wanted in routes:
+        told = {one.table for one in result.routes if one.dst == wanted.dst and one.table}
+        yield from _route_problem(wanted, homes | told, present)
+
+
 def _routes(nl: Netlink) -> list[route.Route]:
     """Those of all tables."""
     return [
@@ -146,19 +167,23 @@ def _routes(nl: Netlink) -> list[route.Route]:
 
 def _route_problems(routes: Iterable[CniRoute], present: list[route.Route]) -> Iterator[str]:
     for wanted in routes:
-        table = wanted.table or route.RT_TABLE_MAIN
-        same = [
-            one
-            for one in present
-            if one.destination == wanted.dst
-            and one.table == table
-            and (wanted.priority is None or one.priority == wanted.priority)
-        ]
-        differences = [_difference(one, wanted) for one in same]
-        if all(differences):
-            via = f" via {wanted.gw}" if wanted.gw else ""
-            instead = f", found one {differences[0]}" if differences else ""
-            yield f"the container lacks the route to {wanted.dst}{via}{instead}"
+        yield from _route_problem(wanted, {wanted.table or route.RT_TABLE_MAIN}, present)
+
+
+def _route_problem(wanted: CniRoute, tables: set[int], present: list[route.Route]) -> Iterator[str]:
+    """That none of the tables has the route."""
+    same = [
+        one
+        for one in present
+        if one.destination == wanted.dst
+        and one.table in tables
+        and (wanted.priority is None or one.priority == wanted.priority)
+    ]
+    differences = [_difference(one, wanted) for one in same]
+    if all(differences):
+        via = f" via {wanted.gw}" if wanted.gw else ""
+        instead = f", found one {differences[0]}" if differences else ""
+        yield f"the container lacks the route to {wanted.dst}{via}{instead}"
 
 
 def _difference(found: route.Route, wanted: CniRoute) -> str:

@@ -256,3 +256,30 @@ def test_check_of_what_is_masqueraded(
     rules = json.loads(host.command("nft", "-j", "list", "ruleset").stdout)["nftables"]
     assert rules
     runtime.delete(config, netns=container)
+
+
+def test_check_of_what_sbr_has_moved(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    """ptp's own routes are in the tables of the addresses then, as the result tells."""
+    host.share_locks()
+    for keys in ({}, {"addSourceHints": True}, {"table": 77}):
+        config = network(fake.section("10.1.0.2/24 10.1.0.1", "2001:db8::2/64 2001:db8::1"))
+        sbr = {"cniVersion": "1.1.0", "name": "net", "type": "sbr", **keys}
+        first = runtime.add(config, netns=container)
+        result = runtime.add({**sbr, "prevResult": first}, netns=container)
+        runtime.check(sbr, result, netns=container)
+        runtime.check(config, result, netns=container)
+        if not keys:
+            for table, words in (
+                (100, "lacks the route to 10.1.0.0/24 via 10.1.0.1"),
+                (101, "lacks the route to 2001:db8::/64 via 2001:db8::1"),
+            ):
+                subnet, via = words.split()[-3], words.split()[-1]
+                way = (subnet, "via", via, "dev", "eth0", "table", str(table))
+                container.command("ip", "route", "delete", *way)
+                with pytest.raises(PluginError, match=words):
+                    runtime.check(config, result, netns=container)
+                container.command("ip", "route", "add", *way)
+        runtime.delete({**sbr, "prevResult": result}, netns=container)
+        runtime.delete(config, netns=container)

@@ -40,7 +40,8 @@ def _problems(
     mtu = config.common.mtu
     yield from compare.container_problems(call, inner, result, inside, kind="veth", mtu=mtu)
     if inner is not None:
-        yield from compare.route_problems(layout.container_routes(result.ips), inside)
+        own = layout.container_routes(result.ips)
+        yield from compare.untold_route_problems(own, result, inner, inside)
     if port is not None and config.ip_masq:
         from wiring import firewall
 

@@ -155,6 +155,24 @@ def test_addresses_and_routes_come_along(attached: Attached) -> None:
     attached.delete(attached.config())
 
 
+def test_check_of_ptp_whose_own_routes_are_in_the_vrf(
+    runtime: Runtime, host: Host, container: Namespace
+) -> None:
+    host.share('rule {*"l3mdev"*', 'rule {"priority": 1000,*')
+    ptp = {**BRIDGE, "type": "ptp"}
+    first = runtime.add(ptp, netns=container)
+    asked = {**CONFIG, "prevResult": first}
+    result = runtime.add(asked, netns=container)
+    runtime.check(CONFIG, result, netns=container)
+    runtime.check(ptp, result, netns=container)
+    way = ("10.1.0.0/24", "via", "10.1.0.1", "dev", "eth0", "vrf", "blue")
+    container.command("ip", "route", "delete", *way)
+    with pytest.raises(PluginError, match=r"lacks the route to 10\.1\.0\.0/24 via 10\.1\.0\.1"):
+        runtime.check(ptp, result, netns=container)
+    runtime.delete(asked, netns=container)
+    runtime.delete(ptp, netns=container)
+
+
 def test_a_vrf_that_is_there(attached: Attached) -> None:
     ns = attached.ns
     ns.command("ip", "link", "add", "blue", "type", "vrf", "table", "42")
