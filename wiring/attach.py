@@ -119,7 +119,11 @@ def _ensure_gateway(scene: _Scene, wanted: Plan, bridge: Link) -> Link | None:
     config, nl, undo = scene.config, scene.outside, scene.undo
     if not wanted.gateways:
         return None
-    gateway = host.ensure_vlan_gateway(nl, config, bridge, undo) if config.vlan else None
+    gateway = None
+    if config.vlan:
+        from wiring import vlan_gateway
+
+        gateway = vlan_gateway.ensure(nl, config, bridge, undo)
     host.ensure_addresses(nl, gateway or bridge, wanted.gateways, config.force_address, undo)
     return gateway
 

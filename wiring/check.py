@@ -90,19 +90,16 @@ def _gateway_problems(on: Link, config: Bridged, result: Result, outside: Netlin
         return
     holder = on
     if config.vlan:
-        found = link.find(outside, f"{on.name}.{config.vlan}")
+        from wiring import vlan_gateway
+
+        name = vlan_gateway.name(on.name, config)
+        found = link.find(outside, name)
         if found is None:
-            yield f"the VLAN's gateway interface {on.name}.{config.vlan} does not exist"
+            yield f"the VLAN's gateway interface {name} does not exist"
             return
         if not found.up:
             yield f"the VLAN's gateway interface {found.name} is down"
-        end = link.by_index(outside, found.peer)
-        if end.master != on.index:
-            yield f"the VLAN's gateway interface {found.name} is not connected to bridge {on.name}"
-        elif not end.up:
-            yield f"interface {end.name}, the port of {found.name}, is down"
-        else:
-            yield from _vlan_problems(end, on, config, outside)
+        yield from vlan_gateway.problems(outside, found, config, on)
         holder = found
     present = {one.interface for one in address.dump(outside, index=holder.index)}
     for gateway in plan.gateways(result.ips):

@@ -107,8 +107,12 @@ def _gateways(nl: Netlink, config: Bridged, found: Link | None, wanted: Plan) ->
     """The bridge's addresses. Raises CniError for one that is in the way."""
     name = config.bridge
     if wanted.gateways and config.vlan:
-        name = f"{config.bridge}.{config.vlan}"
-        found = link.find(nl, name)
+        from wiring import vlan_gateway
+
+        name = vlan_gateway.name(found.name if found else name, config)
+        on, found = found, link.find(nl, name)
+        if on and found and not vlan_gateway.is_unplugged(nl, found):
+            vlan_gateway.require_fit(nl, found, config, on)
         does = USES if found is not None else MAKES
         yield Step(does, "interface", name, f"the gateway of VLAN {config.vlan}")
     present = [one.interface for one in address.dump(nl, index=found.index)] if found else []

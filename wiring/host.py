@@ -1,6 +1,6 @@
 """The host's side of an attachment: the bridge, its gateway addresses, the port.
 
-What several attachments share (bridge, addresses, the VLAN gateway) is made under the lock of the
+What several attachments share (bridge, addresses, `vlan_gateway`) is made under the lock of the
 host's namespace. An ADD that fails takes back what it added to the shared part only while no other
 port uses the bridge; the port itself it always takes back.
 """
@@ -8,7 +8,6 @@ port uses the bridge; the port itself it always takes back.
 from __future__ import annotations
 
 import errno
-import os
 
 from cni.errors import IN_THE_WAY, UNSUPPORTED_FIELD, CniError
 from hostnet import address, bridge, link, sysctl
@@ -59,7 +58,7 @@ def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
             f"bridge {config.bridge} comes and goes while ADD runs: see who else removes it",
         )
     if created is not None:
-        _settle(nl, created)
+        settle(nl, created)
     elif config.vlan_filtering and not bridge.vlan_filtering(found):
         raise CniError(
             IN_THE_WAY,
@@ -108,7 +107,7 @@ def _create(nl: Netlink, config: Bridged) -> Link | None:
     return made
 
 
-def _settle(nl: Netlink, created: Link) -> None:
+def settle(nl: Netlink, created: Link) -> None:
     """Bring up what is new on the host and leads to containers.
 
     Router advertisements of a container must not configure the host. And until the interface's own
@@ -195,7 +194,7 @@ def _remove_unused_address(nl: Netlink, on: Link, gateway: ip.Interface) -> None
 def open_port(nl: Netlink, port: Link, config: Bridged, owner: str) -> None:
     """Set the port's switches and VLANs, label it with its owner, and bring it up."""
     if config.vlan_filtering:
-        _set_vlans(nl, port, config)
+        set_vlans(nl, port, config)
     link.change(
         nl,
         port.index,
@@ -205,7 +204,7 @@ def open_port(nl: Netlink, port: Link, config: Bridged, owner: str) -> None:
     )
 
 
-def _set_vlans(nl: Netlink, port: Link, config: Bridged) -> None:
+def set_vlans(nl: Netlink, port: Link, config: Bridged) -> None:
     """The access VLAN untagged, the trunk's tagged; without the bridge's own unless it is kept."""
     if not config.preserve_default_vlan:
         for found in bridge.vlans(nl, port.index):
@@ -222,37 +221,3 @@ def vids(config: Bridged) -> set[int]:
     for first, last in config.trunk:
         found.update(range(first, last + 1))
     return found
-
-
-def ensure_vlan_gateway(nl: Netlink, config: Bridged, on: Link, undo: Undo) -> Link:
-    """The gateway of an access VLAN: `<bridge>.<vlan>`, a veth of the host into its own bridge."""
-    name = f"{on.name}.{config.vlan}"
-    found = link.find(nl, name)
-    if found is not None:
-        if not found.up:
-            link.set_up(nl, found.index)
-        return found
-    found = undo.step(
-        lambda: link.create_veth(
-            nl,
-            name,
-            f"veth{os.urandom(5).hex()}",
-            mac=link.random_mac(),
-            peer_mac=link.random_mac(),
-            mtu=on.mtu,
-        ),
-        lambda made: _remove_unused_gateway(nl, on, made.index),
-    )
-    port = link.by_index(nl, found.peer)
-    link.change(nl, port.index, master=on.index)
-    _set_vlans(nl, port, config)  # an access VLAN: with a trunk there is no gateway of its own
-    link.set_up(nl, port.index)
-    _settle(nl, found)
-    return found
-
-
-def _remove_unused_gateway(nl: Netlink, on: Link, index: int) -> None:
-    """Its own peer is a port of the bridge: unused means that there is no further one."""
-    with NamespaceLock():
-        if len(link.dump(nl, master=on.index)) <= 1:
-            link.delete(nl, index, missing_ok=True)

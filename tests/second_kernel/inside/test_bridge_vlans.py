@@ -108,6 +108,134 @@ def test_the_gateway_of_a_vlan(runtime: Runtime, fake: FakeIpam, host: Host) -> 
     runtime.delete(other, container="c2", netns=second)
 
 
+def aware(host: Host) -> None:
+    """A bridge as administrators have it."""
+    host.share("link cni0 *", "route * dev cni0 *", "address dev cni0 *")
+    host.command("ip", "link", "add", "cni0", "type", "bridge", "vlan_filtering", "1")
+    host.command("ip", "link", "set", "cni0", "up")
+
+
+def gateway_network(fake: FakeIpam, vlan: int = 100) -> dict[str, Any]:
+    ipam = fake.section("10.1.0.2/24 10.1.0.1")
+    return network(vlan=vlan, isGateway=True, preserveDefaultVlan=False, ipam=ipam)
+
+
+def test_a_gateway_of_the_administrators(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    """A VLAN on the bridge serves, with or without the address, and CHECK knows it."""
+    aware(host)
+    host.share("address dev cni0.100 *", "route * dev cni0.100 *")
+    link = ("ip", "link", "add", "link", "cni0", "name", "cni0.100", "type", "vlan", "id", "100")
+    host.command(*link)
+    itself = ("dev", "cni0", "vid", "100", "self")
+    config = gateway_network(fake)
+    with pytest.raises(PluginError, match="bridge vlan add dev cni0 vid 100 self") as caught:
+        runtime.add(config, netns=container)
+    assert caught.value.code == IN_THE_WAY
+    assert "eth0" not in container.links()
+    host.command("bridge", "vlan", "add", *itself)
+    result = runtime.add(config, netns=container)
+    assert ping(container, "10.1.0.1") is not None
+    runtime.check(config, result, netns=container)
+    for command, words, back in (
+        ("link set cni0.100 down", "gateway interface cni0.100 is down", "link set cni0.100 up"),
+        (
+            "address delete 10.1.0.1/24 dev cni0.100",
+            "interface cni0.100 lacks the gateway address 10.1.0.1/24",
+            "address add 10.1.0.1/24 dev cni0.100",
+        ),
+    ):
+        host.command("ip", *command.split())
+        with pytest.raises(PluginError, match=words):
+            runtime.check(config, result, netns=container)
+        host.command("ip", *back.split())
+    host.command("bridge", "vlan", "del", *itself)
+    with pytest.raises(PluginError, match="cni0 itself is not in VLAN 100"):
+        runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "delete", "cni0.100")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("link cni0 name cni0.100 type vlan id 101", "cni0.100 is VLAN 101, expected 100"),
+        ("link up0 name cni0.100 type vlan id 100", "a VLAN of another interface than bridge cni0"),
+        ("name cni0.100 type veth peer name p0 netns $other", "not connected to bridge cni0"),
+    ],
+)
+def test_what_cannot_be_the_gateway(
+    case: tuple[str, str], runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    made, words = case
+    aware(host)
+    other = host.container("other")
+    host.command("ip", "link", "add", "up0", "type", "dummy")
+    host.command("ip", "link", "set", "up0", "up")
+    host.command("ip", "link", "add", *made.replace("$other", str(other)).split())
+    config = gateway_network(fake)
+    with pytest.raises(PluginError, match=words) as caught:
+        runtime.add(config, netns=container)
+    assert caught.value.code == IN_THE_WAY
+    assert "ip link delete cni0.100" in caught.value.msg
+    assert "eth0" not in container.links()
+    assert "10.1.0.1/24" not in host.addresses("cni0.100")
+    host.command("ip", "link", "delete", "cni0.100")
+    host.command("ip", "link", "delete", "up0")
+
+
+def test_a_gateway_of_a_kind_that_tells_nothing(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    aware(host)
+    host.share("address dev cni0.100 *", "route * dev cni0.100 *")
+    host.command("ip", "link", "add", "cni0.100", "type", "dummy")
+    config = gateway_network(fake)
+    result = runtime.add(config, netns=container)
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "delete", "cni0.100")
+
+
+def test_the_gateway_of_a_bridge_that_was_made_anew(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    host.share("link cni0.100 *", "link veth* master *", "address dev cni0.100 *")
+    host.share("link cni0 *", "address dev *", "route * dev *")
+    config = gateway_network(fake)
+    runtime.add(config, netns=container)
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "delete", "cni0")
+    result = runtime.add(config, netns=container)
+    assert ping(container, "10.1.0.1") is not None
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "delete", "cni0")
+    ipam = fake.section("10.1.0.2/24", routes=[{"dst": "1.0.0.0/8", "gw": "9.9.9.9"}])
+    with pytest.raises(PluginError):
+        runtime.add({**config, "ipam": ipam}, netns=container)
+    assert "cni0" not in host.links(), "the bridge that a failed ADD made is gone"
+
+
+def test_networks_that_differ_in_the_default_vlan_share_a_gateway(
+    runtime: Runtime, fake: FakeIpam, host: Host
+) -> None:
+    host.share("link cni0.100 *", "link veth* master cni0 *", "address dev cni0.100 *")
+    host.share("address dev veth* *", "route * dev cni0.100 *", "route * dev veth* *")
+    attached = []
+    for number, preserve in ((2, True), (3, False)):
+        ipam = fake.section(f"10.1.0.{number}/24 10.1.0.1")
+        config = network(vlan=100, isGateway=True, preserveDefaultVlan=preserve, ipam=ipam)
+        ns = host.container()
+        name = f"c{number}"
+        attached.append((config, name, ns, runtime.add(config, container=name, netns=ns)))
+    for config, name, ns, result in attached:
+        runtime.check(config, result, container=name, netns=ns)
+    for config, name, ns, _result in attached:
+        runtime.delete(config, container=name, netns=ns)
+
+
 def test_a_failed_add_takes_the_gateway_back(
     runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
 ) -> None:
