@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from cni_host_local import index
 from tests.host_local.network import Network, remove_indexes
 from tests.kit.namespace import Namespace
+
+
+@pytest.fixture(autouse=True)
+def _always_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep an index of the fewest addresses too: these tests have few. See test_few.py."""
+    monkeypatch.setattr(index, "FEW", 0)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 ROOT = "/run/cni/ipam-index"
 _FORMAT = "pycni-ipam-index-1"
 
+FEW = 4
+"""So many addresses are read as fast as an index of them, so there is none."""
+
 _HOLDER_FILES = 1024  # with 60,000 addresses held, about 60 entries each
 _ENTRY = Struct("!I16s")
 _USED_FILES = 256
@@ -166,10 +169,12 @@ class Index:
         reads the directory.
         """
         try:
-            if self.held and self._new:
-                self._clear()
-                self._new = False
-            state = self._write(fd) if self.held else ""
+            state = ""
+            if self.held > FEW:
+                if self._new:
+                    self._clear()
+                    self._new = False
+                state = self._write(fd)
         except OSError:
             state = ""
         if not state:
