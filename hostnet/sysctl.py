@@ -65,6 +65,14 @@ def read(name: str) -> str:
         raise SysctlError(error.errno or errno.EIO, name) from error
 
 
+def names(directory: str) -> list[str]:
+    """What there is in a directory of switches: ("net/ipv6/conf"). Raises SysctlError."""
+    try:
+        return os.listdir(_ROOT + _checked(directory))
+    except OSError as error:
+        raise SysctlError(error.errno or errno.EIO, directory) from error
+
+
 def write(name: str, value: str) -> None:
     """Set it. Raises SysctlError."""
     try:

@@ -180,6 +180,9 @@ ALLOWED = [
     ("nothing\n\n  ^net[.]core  \n", "net.core.somaxconn", True),
     (r"^[[:lower:][:digit:].]+\z", "net.core.somaxconn", True),
     (r"^[[:lower:][:digit:].]+\z", "net.core.soma_xconn", False),
+    (r"^\Qnet.core.\E[a-z]+$", "net.core.somaxconn", True),
+    (r"^\Qnet.core.\E[a-z]+$", "net.coreXsomaxconn", False),
+    (r"^\Qnet.core.somaxconn", "net.core.somaxconn", True),
     ("", "net.core.somaxconn", False),
     ("\n  \n", "net.core.somaxconn", False),
 ]

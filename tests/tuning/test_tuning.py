@@ -13,9 +13,12 @@ from cni.errors import CHECK_FAILED, INVALID_CONFIG, IO_FAILURE, NOT_AVAILABLE, 
 from tests.kit import sweep
 from tests.kit.calls import Document, PluginError
 from tests.kit.host import Host
-from tests.kit.namespace import Namespace
+from tests.kit.namespace import MNT_DETACH, MS_BIND, Namespace, libc, mount
 from tests.kit.versions import each_version, versions_since
 from tests.tuning.conftest import MAC, Tuned
+
+MS_RDONLY = 1
+MS_REMOUNT = 32
 
 ALL: Document = {
     "sysctl": {"net.core.somaxconn": "512", "net.ipv4.conf.IFNAME.arp_filter": "1"},
@@ -282,6 +285,57 @@ def test_whatever_goes_wrong_once(tuned: Tuned) -> None:
     sweep.delete(lambda: tuned.add(asked), delete, state)
     sweep.killed(lambda: None, lambda: tuned.add(asked), delete, state)
     sweep.killed(lambda: tuned.add(asked), delete, delete, state)
+
+
+OF_ALL = [
+    ("net.ipv6.conf.all.disable_ipv6", "0", "net.ipv6.conf.eth0.disable_ipv6"),
+    ("net.ipv6.conf.all.forwarding", "1", "net.ipv6.conf.eth0.forwarding"),
+    ("net.ipv4.conf.all.forwarding", "1", "net.ipv4.conf.eth0.forwarding"),
+]
+
+
+@pytest.mark.parametrize(("of_all", "value", "of_one"), OF_ALL)
+def test_what_is_handed_on_is_handed_on_although_it_reads_so_already(
+    of_all: str, value: str, of_one: str, tuned: Tuned
+) -> None:
+    handed_on = "ipv6" in of_all  # IPv4's the kernel hands on only where the value is another
+    other = "1" if value == "0" else "0"
+    tuned.ns.command("sysctl", "-qw", f"{of_all}={value}")
+    tuned.ns.command("sysctl", "-qw", f"{of_one}={other}")
+    tuned.add(tuned.config(sysctl={of_all: value}))
+    assert tuned.sysctl(of_all) == value
+    assert tuned.sysctl(of_one) == (value if handed_on else other)
+
+
+@pytest.mark.parametrize(
+    ("of_all", "value", "of_one"),
+    [*OF_ALL, ("net.ipv4.ip_forward", "1", "net.ipv4.conf.eth0.forwarding")],
+)
+def test_a_failed_add_undoes_what_was_handed_on(
+    of_all: str, value: str, of_one: str, tuned: Tuned
+) -> None:
+    names = of_all, of_one, of_one.replace("eth0", "lo"), of_one.replace("eth0", "default")
+    other = "1" if value == "0" else "0"
+    tuned.ns.command("sysctl", "-qw", f"{of_all}={other}")
+    tuned.ns.command("sysctl", "-qw", f"{names[2]}={value}")
+    before = [tuned.sysctl(name) for name in names]
+    assert before[:3] == [other, other, value]
+    with pytest.raises(PluginError):
+        tuned.add(tuned.config(sysctl={of_all: value, "net.core.somaxconn": "x"}))
+    assert [tuned.sysctl(name) for name in names] == before
+
+
+def test_what_is_right_need_not_be_writable(tuned: Tuned) -> None:
+    somaxconn = tuned.sysctl(SOMAXCONN)
+    mount("/proc/sys", Path("/proc/sys"), "none", MS_BIND)
+    mount("none", Path("/proc/sys"), "none", MS_BIND | MS_REMOUNT | MS_RDONLY)
+    try:
+        tuned.add(tuned.config(sysctl={SOMAXCONN: somaxconn}))
+        with pytest.raises(PluginError, match="mounted read-only") as caught:
+            tuned.add(tuned.config(sysctl={SOMAXCONN: "77"}))
+    finally:
+        libc("umount2", b"/proc/sys", MNT_DETACH)
+    assert caught.value.code == SYSTEM
 
 
 def test_an_interface_that_is_not_there(tuned: Tuned) -> None:

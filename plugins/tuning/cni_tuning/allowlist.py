@@ -50,7 +50,12 @@ def require_allowed(keys: list[str]) -> None:
 def _matches(line: str, key: str) -> bool:
     import re  # 4 ms, for hosts that have the file
 
-    expression = line
+    # Go: what stands between \Q and \E, or the end, means itself.
+    plain, *quoted = line.split(r"\Q")
+    expression = plain
+    for part in quoted:
+        literal, _, rest = part.partition(r"\E")
+        expression += re.escape(literal) + rest
     for name, characters in _CLASSES.items():
         expression = expression.replace(name, characters)
     try:

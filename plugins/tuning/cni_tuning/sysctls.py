@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hostnet.undo import Undo
 
 _WRONG_VALUE = (errno.EINVAL, errno.ERANGE, errno.EDOM)
+_ALIASES = {sysctl.FORWARDING[4]: "net/ipv4/conf/all/forwarding"}
 _EXPECTED = "the name of a sysctl of the network namespace, such as net.core.somaxconn"
 
 
@@ -52,15 +53,20 @@ def read_sysctls(call: Call, config: JsonObject, args: JsonObject) -> tuple[Sysc
 
 
 def _refuse_repeated(call: Call, config: JsonObject) -> None:
-    if config.has("sysctl"):
-        from cni.jsontext import repeated_keys
+    names = config.object("sysctl").raw
+    text = call.stdin.decode()
+    # What the text has once, no object has twice, unless a name is spelt with an escape. To look is
+    # a fraction of reading all of it anew.
+    if "\\" not in text and all(text.count(f'"{name}"') == 1 for name in names):
+        return
+    from cni.jsontext import repeated_keys
 
-        for key in repeated_keys(call.stdin.decode(), "sysctl"):
-            raise CniError(
-                INVALID_CONFIG,
-                f'key "sysctl.{key[:60]}": it is there twice, expected each once: duplicated '
-                "sysctl keys are not allowed",
-            )
+    for key in repeated_keys(text, "sysctl"):
+        raise CniError(
+            INVALID_CONFIG,
+            f'key "sysctl.{key[:60]}": it is there twice, expected each once: duplicated '
+            "sysctl keys are not allowed",
+        )
 
 
 def _read(config: JsonObject, ifname: str) -> list[Sysctl]:
@@ -101,30 +107,43 @@ def _path(key: str, ifname: str, place: str) -> str:
 
 
 def apply(ns: NetNS, wanted: tuple[Sysctl, ...], undo: Undo) -> None:
-    """Set those that are not so already. What is missing is refused before any is set.
+    """Set them. What is missing is refused before any is set.
 
-    Raises CniError: INVALID_CONFIG for a value that the kernel does not take. Raises SysctlError.
+    Those that are so already too: what one of all interfaces hands on to them is handed on with
+    each write. Raises CniError: INVALID_CONFIG for a value that the kernel does not take. Raises
+    SysctlError.
     """
     with ns.entered():
         before = [_value(one.path) for one in wanted]
         for one, value in zip(wanted, before, strict=True):
-            if value is not None and value.split() == one.value.split():
-                continue
             if value is not None:
-                undo.push(_restore, ns, one.path, value)
+                undo.push(_restore, ns, {one.path: value, **_handed_on(one.path)})
             try:
                 sysctl.write(one.path, one.value)
             except sysctl.SysctlError as error:
-                if error.errno not in _WRONG_VALUE:
-                    raise
-                raise wrong_value(
-                    f"sysctl.{one.key}", one.value, "a value that the kernel takes"
-                ) from error
+                if error.errno in _WRONG_VALUE:
+                    raise wrong_value(
+                        f"sysctl.{one.key}", one.value, "a value that the kernel takes"
+                    ) from error
+                if value is None or value.split() != one.value.split():
+                    raise  # else it is right where it cannot be written
 
 
-def _restore(ns: NetNS, path: str, value: str) -> None:
+def _handed_on(path: str) -> dict[str, str]:
+    """The sysctls of single interfaces that one of all interfaces is handed on to, as they are."""
+    family, of_all, name = _ALIASES.get(path, path).partition("/conf/all/")
+    if not of_all:
+        return {}
+    paths = (f"{family}/conf/{interface}/{name}" for interface in sysctl.names(f"{family}/conf"))
+    found = {one: _value(one) for one in paths}
+    return {one: value for one, value in found.items() if value is not None}
+
+
+def _restore(ns: NetNS, before: dict[str, str]) -> None:
+    """Write those that are not so any more, the one that is handed on first."""
     with ns.entered():
-        sysctl.write(path, value)
+        for path, value in before.items():
+            sysctl.ensure(path, value, missing_ok=True)
 
 
 def _value(path: str) -> str | None:
