@@ -110,8 +110,13 @@ class JsonObject:
         return wrong_value(self.place(key), self.get(key), expected, code)
 
     def string(self, key: str, default: str = "") -> str:
-        value = self.get(key)
-        return default if value is None else _text(self.place(key), value)
+        value = self._folded.get(key.casefold())
+        if value is None:
+            return default
+        # Most strings are such, and no call has as many of anything else.
+        if type(value) is str and value.isascii() and "\0" not in value:
+            return value
+        return _text(self.place(key), value)
 
     def required_string(self, key: str) -> str:
         """A string that must be there and not be empty."""

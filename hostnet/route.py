@@ -33,6 +33,7 @@ RTM_GETROUTE = 26
 # <linux/rtnetlink.h>
 RT_TABLE_MAIN = 254
 RT_TABLE_LOCAL = 255
+_RT_TABLE_COMPAT = 252  # says that the number does not fit, and is in RTA_TABLE
 RT_SCOPE_UNIVERSE = 0
 RT_SCOPE_LINK = 253
 RT_SCOPE_HOST = 254
@@ -67,18 +68,19 @@ _NEXT_HOP = struct.Struct("=HBBi")
 
 
 class Route:
-    """A route as the kernel described it."""
+    """A route as the kernel described it. table: number of the table it is in."""
 
     __slots__ = (
         "_attrs",
         "_destination",
         "_dst_len",
-        "_table",
+        "_payload",
         "family",
         "flags",
         "kind",
         "protocol",
         "scope",
+        "table",
     )
 
     def __init__(self, payload: bytes) -> None:
@@ -88,21 +90,32 @@ class Route:
             self._dst_len,
             _src_len,
             _tos,
-            self._table,
+            table,
             self.protocol,
             self.scope,
             self.kind,
             self.flags,
         ) = _RTMSG.unpack_from(payload)
-        self._attrs = parse(payload, 12)
+        self._payload = payload
+        # Most routes of a list are asked for their table only.
+        self._attrs: dict[int, bytes] | None = None
+        self.table: int = table
+        if table == _RT_TABLE_COMPAT:
+            self.table = self._number(self._all(), RTA_TABLE) or table
         self._destination: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
 
     def __repr__(self) -> str:
         return f"<Route {self.destination} via {self.gateway} dev {self.oif} table {self.table}>"
 
+    def _all(self) -> dict[int, bytes]:
+        found = self._attrs
+        if found is None:
+            found = self._attrs = parse(self._payload, _RTMSG.size)
+        return found
+
     def attribute(self, kind: int) -> bytes:
         """The value of any RTA_ attribute; empty when the route has none."""
-        return self._attrs.get(kind, b"")
+        return self._all().get(kind, b"")
 
     @property
     def destination(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -121,7 +134,7 @@ class Route:
 
         None as well when there are several, see `gateways`.
         """
-        return self._gateway(self._attrs)
+        return self._gateway(self._all())
 
     @property
     def gateways(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address | None]:
@@ -143,17 +156,12 @@ class Route:
     @property
     def oif(self) -> int:
         """Index of the link it leads out of; 0 for none."""
-        return self._number(self._attrs, RTA_OIF)
+        return self._number(self._all(), RTA_OIF)
 
     @property
     def priority(self) -> int:
         """Also known as metric."""
-        return self._number(self._attrs, RTA_PRIORITY)
-
-    @property
-    def table(self) -> int:
-        """Number of the table it is in."""
-        return self._number(self._attrs, RTA_TABLE) or self._table
+        return self._number(self._all(), RTA_PRIORITY)
 
     @property
     def mtu(self) -> int:

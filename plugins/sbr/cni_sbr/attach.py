@@ -12,6 +12,7 @@ from cni.errors import IN_THE_WAY, CniError
 from cni.record import record
 from cni.versions import at_least
 from cni_sbr import layout, told
+from cni_sbr.config import alone
 from hostnet import link, reroute, route, rule
 from hostnet.lock import NamespaceLock
 from hostnet.netns import NetNS
@@ -52,7 +53,7 @@ def add(call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]) -
         NamespaceLock(path=call.netns),
         Undo() as undo,
     ):
-        scene = _Scene(nl, link.get(nl, call.ifname).index, config, ips, undo)
+        scene = _Scene(nl, link.index_of(nl, call.ifname), config, ips, undo)
         rules = rule.dump(nl)
         present = route.dump(nl, route.AF_UNSPEC, table=0)
         _clear(scene, rules, {one.table for one in present})
@@ -61,15 +62,15 @@ def add(call: Call, config: Config, result: Result, ips: tuple[IPConfig, ...]) -
                 _add_rule(scene, one.address.ip, config.table)
             return result
         used = [*(one.table for one in rules), *(one.table for one in present)]
-        tables = dict(zip(ips, layout.free_tables(used, len(ips)), strict=True))
+        tables = list(zip(ips, layout.free_tables(used, len(ips)), strict=True))
         main = ways_of(present, scene.index, {route.RT_TABLE_MAIN})
         _fill(scene, tables, main)
         _empty_main(scene, main)
-        for one, table in tables.items():
+        for one, table in tables:
             _add_rule(scene, one.address.ip, table)
         if not at_least(call.version, "0.3.0"):  # in which a route cannot say its table
             return result
-        return _told(scene, result, set(tables.values()))
+        return _told(scene, result, {table for _, table in tables})
 
 
 def ways_of(found: Iterable[Route], index: int, tables: set[int]) -> list[Way]:
@@ -89,7 +90,7 @@ def _clear(scene: _Scene, rules: list[rule.Rule], filled: set[int]) -> None:
 
     Raises CniError(IN_THE_WAY) where the address has its rule already.
     """
-    sources = {ip_network(one.address.ip) for one in scene.ips}
+    sources = {alone(one.address.ip) for one in scene.ips}
     stale = [one for one in rules if one.source in sources]
     for one in stale:
         if one.table in filled or one.table == scene.config.table:
@@ -112,7 +113,7 @@ def _delete_rule(scene: _Scene, one: rule.Rule) -> None:
 
 
 def _add_rule(scene: _Scene, source: Address, table: int) -> None:
-    scene.undo.push(remove_rules, scene.nl, (ip_network(source),), table)
+    scene.undo.push(remove_rules, scene.nl, (alone(source),), table)
     rule.add(scene.nl, source, table)
 
 
@@ -126,7 +127,7 @@ def _take(scene: _Scene, way: Way, table: int) -> None:
     reroute.take(scene.nl, way, table)
 
 
-def _fill(scene: _Scene, tables: dict[IPConfig, int], main: list[Way]) -> None:
+def _fill(scene: _Scene, tables: list[tuple[IPConfig, int]], main: list[Way]) -> None:
     """Copy the ways of the main table into the addresses' own, and give each a way out."""
     config = scene.config
     have_default: set[int] = set()
@@ -137,11 +138,11 @@ def _fill(scene: _Scene, tables: dict[IPConfig, int], main: list[Way]) -> None:
         if is_default and config.gateway(destination.version) is not None:
             continue
         hints = (way.gateway, way.route.source)
-        for one in layout.owners(tables, destination.version, hints):
-            _put(scene, way, tables[one])
+        for table in layout.owners(tables, destination.version, hints):
+            _put(scene, way, table)
             if is_default:
-                have_default.add(tables[one])
-    for one, table in tables.items():
+                have_default.add(table)
+    for one, table in tables:
         gateway = config.gateway(one.address.version) or one.gateway
         if gateway is not None and table not in have_default:
             _add_default(scene, gateway, table)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from cni_sbr import layout
 from cni_sbr.attach import ways_of
+from cni_sbr.config import alone
 from hostnet import link, route, rule
 from hostnet.netns import NetNS
 from wiring import compare, plan
@@ -39,7 +38,7 @@ def _problems(
     rules = rule.dump(nl)
     tables: set[int] = set()
     for one in ips:
-        source = ip_network(one.address.ip)
+        source = alone(one.address.ip)
         leads_to = [each.table for each in rules if each.source == source]
         wanted = f"table {config.table}" if config.table else "a table of its own"
         if not leads_to:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
+
 from cni.errors import INVALID_CONFIG, CniError
 from cni.ip import parse_address
 from cni.jsonvalue import wrong_value
@@ -10,7 +12,7 @@ from cni.record import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.call import Call
-    from cni.ip import Address
+    from cni.ip import Address, Network
     from cni.jsonvalue import JsonObject
     from cni.result import IPConfig, Result
 
@@ -78,6 +80,12 @@ def previous(call: Call) -> tuple[Result, tuple[IPConfig, ...]]:
             "at least one",
         )
     return result, found
+
+
+def alone(address: Address) -> Network:
+    """The one address, as the source that a rule is for."""
+    # `ip_network` makes it a text, and reads that.
+    return IPv4Network(address.packed) if address.version == 4 else IPv6Network(address.packed)
 
 
 def addresses(result: Result, ifname: str) -> tuple[IPConfig, ...]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from cni.errors import CniError
 from cni_sbr.attach import remove_rules
-from cni_sbr.config import addresses, read_config
+from cni_sbr.config import addresses, alone, read_config
 from hostnet import address, link
 from hostnet.lock import NamespaceLock
 from hostnet.netns import NetNS
@@ -24,9 +22,8 @@ def delete(call: Call) -> None:
     if not call.netns:
         return
     result = call.prev_result
-    sources = {
-        ip_network(one.address.ip) for one in (addresses(result, call.ifname) if result else ())
-    }
+    told = addresses(result, call.ifname) if result else ()
+    sources = {alone(one.address.ip) for one in told}
     with (
         NetNS.open(call.netns) as ns,
         ns.netlink() as nl,
@@ -35,7 +32,7 @@ def delete(call: Call) -> None:
         found = link.find(nl, call.ifname)
         if found is not None:
             held = address.dump(nl, index=found.index)
-            sources.update(ip_network(one.interface.ip) for one in held)
+            sources.update(alone(one.interface.ip) for one in held)
         if sources:
             remove_rules(nl, sources, _table(call))
 

@@ -33,15 +33,16 @@ def free_tables(used: Iterable[int], count: int) -> list[int]:
 
 
 def owners(
-    ips: Iterable[IPConfig], version: int, hints: Iterable[Address | None]
-) -> list[IPConfig]:
-    """The addresses whose tables a way of an IP version goes into.
+    tables: Iterable[tuple[IPConfig, int]], version: int, hints: Iterable[Address | None]
+) -> list[int]:
+    """The tables that a way of an IP version goes into.
 
-    hints: its gateway and its source, where it has them.
+    tables: each address with its own. hints: the way's gateway and its source, where it has them.
     """
-    mine = [one for one in ips if one.address.version == version]
+    mine = [(one.address.network, table) for one, table in tables if one.address.version == version]
     known = [hint for hint in hints if hint is not None]
-    return [one for one in mine if any(hint in one.address.network for hint in known)] or mine
+    found = [table for subnet, table in mine if any(hint in subnet for hint in known)]
+    return found or [table for _, table in mine]
 
 
 def stays(destination: Network) -> bool:

@@ -25,8 +25,10 @@ def with_tables(result: Result, main: Iterable[Way], own: Iterable[Way]) -> Resu
     """The result with the ways that are now in the main table and in the addresses' own."""
     left = {way.route.destination for way in main}
     found = [one for one in result.routes if one.table not in _MAIN or one.dst in left]
-    found += (_route(way) for way in own if not layout.stays(way.route.destination))
-    return replace(result, routes=tuple(dict.fromkeys(found)))
+    for one in (_route(way) for way in own if not layout.stays(way.route.destination)):
+        if one not in found:
+            found.append(one)
+    return replace(result, routes=tuple(found))
 
 
 def _route(way: Way) -> Route:
