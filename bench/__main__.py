@@ -15,19 +15,24 @@ from bench.every import Measured, measure
 from bench.field import Field, Suite, open_field, take_private_mounts
 from bench.fill import fill
 from bench.load import load
-from bench.report import (
+from bench.notes import (
     MEMORY_MB,
-    growth_table,
+    alone_lines,
     left_out_lines,
+    memory_line,
+    second_kernel_lines,
+)
+from bench.report import (
+    growth_table,
     lines_against_empty,
     lines_against_reference,
     lines_of_every,
     machine,
-    memory_line,
     race_table,
     show,
     write,
 )
+from bench.second_kernel import lane
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,20 +51,28 @@ def main() -> int:
         rows["race"], memory = _race_reference(wanted, field)
     lines = {"race": lines_against_reference(rows["race"])}
     tables = [race_table("Against the reference", lines["race"])]
-    every = Measured()
-    if wanted.plugins:
-        with console.status("racing every plugin") as doing:
-            every = measure(
-                wanted.ours, wanted.reference, wanted.plugins, wanted.rounds, doing.update
-            )
-        rows["every"], lines["every"] = every.rows, lines_of_every(every.rows)
-        tables.append(race_table("Every plugin", lines["every"]))
+    with console.status("racing every plugin") as doing:
+        every, there = _race_every(wanted, doing.update)
+    if there.rows:
+        about["second kernel"] = f"User-Mode-Linux {there.kernel} on one CPU"
+    for name, title, some in (
+        ("every", "Every plugin", every.rows),
+        ("second kernel", "In User-Mode-Linux", there.rows),
+    ):
+        if some:
+            rows[name], lines[name] = some, lines_of_every(some)
+            tables.append(race_table(title, lines[name]))
     if wanted.growth:
         with console.status("filling the growth cases") as doing, open_field() as field:
             rows["growth"] = _race_growth(wanted, field, doing.update)
         lines["growth"] = lines_against_empty(rows["growth"])
         tables.append(growth_table(lines["growth"]))
-    notes = [*left_out_lines(every.left_out, every.failed), memory_line(memory)]
+    notes = [
+        *second_kernel_lines(there.rows),
+        *alone_lines([*every.rows, *there.rows]),
+        *left_out_lines(every.left_out, every.failed),
+        memory_line(memory),
+    ]
     show(console, about, tables, notes)
     path = wanted.json or _ROOT / "bench" / "results" / f"{today:%Y-%m-%dT%H%M%S}.json"
     write(path, {"machine": about, "memory": memory, "left out": every.left_out}, lines, rows)
@@ -80,6 +93,13 @@ def _arguments() -> argparse.Namespace:
         default=PLUGINS,
         metavar="NAME",
         help="of the table of every plugin (all of them); none to leave the table out",
+    )
+    parser.add_argument(
+        "--second-kernel",
+        type=int,
+        default=10,
+        metavar="N",
+        help="measurements in User-Mode-Linux of what this kernel lacks (10); 0 to leave them out",
     )
     parser.add_argument(
         "--load",
@@ -131,6 +151,20 @@ def _race_reference(wanted: argparse.Namespace, field: Field) -> tuple[list[Row]
     if refused := warm.daemon.refused():
         raise RuntimeError(f"{refused} warm calls ran cold")
     return rows, memory
+
+
+def _race_every(
+    wanted: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[Measured, Measured]:
+    """Every plugin that is wanted, and those of them that were measured in the second kernel."""
+    every = measure(wanted.ours, wanted.reference, wanted.plugins, wanted.rounds, say)
+    if not every.unknown or not wanted.second_kernel:
+        return every, Measured()
+    plugins = list(dict.fromkeys(every.unknown.values()))
+    say(f"racing {', '.join(plugins)} in User-Mode-Linux")
+    there = lane.measure(wanted.ours, wanted.reference, plugins, wanted.second_kernel)
+    every.resume(there)
+    return every, there
 
 
 def _race_growth(wanted: argparse.Namespace, field: Field, say: Callable[[str], None]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +27,22 @@ KERNEL = "the kernel"
 @dataclass
 class Measured:
     """rows: of all plugins. left_out: the reason for each that is not among them. failed: of these,
-    the ones in which a call failed. unknown: the plugins whose links this kernel does not know.
+    the ones in which a call failed. unknown: of these, the ones whose links this kernel does not
+    know, and the plugin of each. kernel: the release of that where it was measured.
     """
 
     rows: list[Row] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
-    unknown: list[str] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    kernel: str = field(default_factory=platform.release)
+
+    def resume(self, elsewhere: Measured) -> None:
+        """What was unknown has been tried in another kernel: its reasons are the ones now."""
+        for name in self.unknown:
+            del self.left_out[name]
+        self.left_out |= elsewhere.left_out
+        self.failed |= elsewhere.failed
 
 
 def measure(
@@ -47,7 +57,7 @@ def measure(
             with open_field() as place:
                 if entry.kind and not _knows(place.namespace(), entry.kind):
                     measured.left_out[name] = f"this kernel has no {entry.kind}"
-                    measured.unknown.append(plugin)
+                    measured.unknown[name] = plugin
                     continue
                 if reason := _hindrance(plugin, entry, ours):
                     measured.left_out[name] = reason

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.cases import EMPTY, START, Bar, Row
 from bench.field import COLD, REFERENCE, WARM
 
-MEMORY_MB = 60
-_MARKS = {None: "", True: "[green]✓[/]", False: "[red]✗[/]"}
+MARKS = {None: "", True: "[green]✓[/]", False: "[red]✗[/]"}
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -154,13 +152,13 @@ def _times(line: Line) -> str:
 def _verdict(line: Line) -> str:
     digits = 2 if line.ratio >= 1 else 3  # the bars are near
     ratio = f"{line.ratio:.{digits}f}x " if line.against else ""
-    return f"{ratio}{line.bar} {_MARKS[line.verdict]}".rstrip()
+    return f"{ratio}{line.bar} {MARKS[line.verdict]}".rstrip()
 
 
 def _grown(line: Line) -> str:
     if line.size == 0:
         return f"{line.wall:,.1f}"
-    return f"{line.wall:,.1f} {line.ratio:.2f}x {_MARKS[line.verdict]}".rstrip()
+    return f"{line.wall:,.1f} {line.ratio:.2f}x {MARKS[line.verdict]}".rstrip()
 
 
 def machine() -> dict[str, str]:
@@ -180,22 +178,6 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "load before": load,
     }
-
-
-def memory_line(memory: dict[str, float]) -> str:
-    """The daemon's memory at different times, MB, for a person."""
-    said = ", ".join(f"{value:.0f} MB {when}" for when, value in memory.items())
-    mark = _MARKS[max(memory.values()) <= MEMORY_MB]
-    return f"Memory of cnid and its workers, idle (PSS): {said}; bar ≤ {MEMORY_MB} MB {mark}"
-
-
-def left_out_lines(left_out: Mapping[str, str], failed: Collection[str]) -> list[str]:
-    """The plugins that were not measured, for a person: those with the same reason together."""
-    named: dict[str, list[str]] = {}
-    for name, reason in left_out.items():
-        mark = f"{_MARKS[False]} " if name in failed else ""
-        named.setdefault(reason, []).append(f"{mark}{escape(name)}")
-    return [f"Left out: {', '.join(some)}: {escape(reason)}" for reason, some in named.items()]
 
 
 def show(

@@ -12,13 +12,9 @@ import pytest
 from bench.cases import EMPTY, START, Bar, Case, Row, race
 from bench.entries import PLUGINS
 from bench.field import COLD, REFERENCE, WARM
+from bench.notes import alone_lines, left_out_lines, second_kernel_lines
 from bench.process import Call, Timed, run
-from bench.report import (
-    left_out_lines,
-    lines_against_empty,
-    lines_against_reference,
-    lines_of_every,
-)
+from bench.report import lines_against_empty, lines_against_reference, lines_of_every
 from cni_bundle.plugins import PLUGINS as BUNDLED
 
 
@@ -102,6 +98,18 @@ def test_a_bar_against_the_references_start() -> None:
 def test_what_is_left_out_is_told_by_its_reason() -> None:
     told = left_out_lines({"vrf": "no [kernel]", "a": "broken", "vlan": "no [kernel]"}, {"a"})
     assert told == ["Left out: vrf, vlan: no \\[kernel]", "Left out: [red]✗[/] a: broken"]
+
+
+def test_who_had_nobody_to_race_against() -> None:
+    met, alone = row({}, warm=[0.1], reference=[0.1]), row({}, warm=[0.1])
+    assert alone_lines([met]) == []
+    assert alone_lines([met, alone]) == ["This reference has none: case"]
+
+
+def test_the_second_kernels_times_come_with_a_warning() -> None:
+    assert second_kernel_lines([]) == []
+    (said,) = second_kernel_lines([row({}, warm=[0.1])])
+    assert "on one CPU" in said
 
 
 def test_no_plugin_is_forgotten() -> None:

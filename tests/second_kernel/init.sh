@@ -1,23 +1,8 @@
 #!/bin/sh
-# Process 1 of the second kernel: sets the stage, runs the tests it is told to, and halts.
-# The root file system is the host's (hostfs), so whatever must not reach it is covered first.
+# Process 1 of the second kernel: runs the tests it is told to, and halts.
 set -u
-tree=$(cd "$(dirname "$0")/../.." && pwd)
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount --bind "$tree" /mnt # the tree may be below one of these, and then is covered too
-for directory in /run /tmp /var/tmp /var/lib/cni; do
-    [ -d $directory ] && mount -t tmpfs none $directory
-done
-mkdir -p "$tree" && mount --bind /mnt "$tree"
-mkdir -p /run/modules/lib # modprobe looks below lib/modules, and Debian has them elsewhere
-ln -s /usr/lib/uml/modules /run/modules/lib/modules
-for module in ipv6 veth bridge 8021q ipvlan macvlan dummy tun vrf nf_tables; do
-    modprobe -d /run/modules $module
-done
-ip link set lo up
-cd "$tree" || exec halt -f -p
-PYCNI_SECOND_KERNEL=1 PYTHONDONTWRITEBYTECODE=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp \
+. "$(dirname "$0")/stage.sh"
+PYCNI_SECOND_KERNEL=1 \
     .venv/bin/python -m pytest -q --color=no -p no:cacheprovider \
     ${PYCNI_WHOLE:-} ${PYCNI_TABLES:-} ${PYCNI_TESTS:-tests/second_kernel/inside} 2>&1
 echo "the tests ended with status $?"
