@@ -64,7 +64,7 @@ _REFUSALS = ("not permitted", "ermission denied", "nable to initialize")
 
 @record
 class Plugin:
-    """One plugin: its name, a line about it, and its verbs.
+    """One plugin: its name, what it says of itself without CNI_COMMAND, and its verbs.
 
     add returns a Result; the others return nothing and raise CniError to fail. gc and status may
     be missing: SPEC.md then has them succeed. needs: the capabilities (capabilities(7)) that not
@@ -234,7 +234,9 @@ def serve(
     try:
         try:
             obey()
-            call = _call(name, bundle, environ, stdin)
+            if "CNI_COMMAND" not in environ:
+                return _introduce(bundle.plugins[name]())
+            call = _call(environ, stdin, bundle)
             version = call.version
             plugin = bundle.plugins[name]()
             if command == "ADD":
@@ -254,14 +256,17 @@ def serve(
     return 0 if failure is None else _fail(stdout, failure, version)
 
 
-def _call(name: str, bundle: Bundle, environ: Mapping[str, str], stdin: Readable) -> Call:
+def _introduce(plugin: Plugin) -> int:
+    """Say what it is. As the reference, which nerdctl asks so, and wants to see succeed."""
+    say(f"{plugin.about}\nCNI protocol versions supported: {', '.join(SPEC_VERSIONS)}\n")
+    return 0
+
+
+def _call(environ: Mapping[str, str], stdin: Readable, bundle: Bundle) -> Call:
     # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none of it.
     from cni.call import check_variables, read_call
     from cni.jsonvalue import MAX_DOCUMENT
 
-    if not environ.get("CNI_COMMAND"):
-        about = bundle.plugins[name]().about
-        say(f"{about}\nCNI protocol versions supported: {', '.join(SPEC_VERSIONS)}\n")
     check_variables(environ)  # before stdin, at which a person may sit
     try:
         config = stdin.read(MAX_DOCUMENT + 1)

@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 
-from cni import __version__
+from cni import __version__, about
 from cni.errors import CniError
 from cni.execute import find
 from cnitool.doctor.model import ERROR, NOTE, OK, WARNING, Finding
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 10
 _SOCKET = "/run/cni/cnid.sock"
-_OURS = "pycni "
+_OURS = "pycni"
 
 
 def executables(host: Host) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def executables(host: Host) -> Iterator[Finding]:
         elif _OURS not in said:
             text = f"{path} is another suite's: {said or 'it does not say whose'}"
             yield Finding(NOTE, "plugins", text, "that works; mixed chains are tested")
-        elif not said.endswith(f"{_OURS}{__version__}"):
+        elif said != about(name):
             text = f"{path} is of another version than this cnitool {__version__}: {said}"
             yield Finding(WARNING, "plugins", text, "make install")
         else:

@@ -156,7 +156,7 @@ def check(environ: Environment, stdin: bytes) -> None:
     """`ask` judges what holds for every answer; here stands what this plugin's must be."""
     answer = ask(SERVED, environ, stdin)
     if answer.status == 0:
-        if environ["CNI_COMMAND"] == "ADD":
+        if environ.get("CNI_COMMAND") == "ADD":
             assert isinstance(decode(JsonObject(answer.document)), Result)
         return
     assert answer.error["code"] < 100, answer.error  # the caller's fault, never the plugin's

@@ -252,13 +252,11 @@ def test_version_needs_neither_stdin_nor_the_plugin() -> None:
     )
 
 
-@pytest.mark.parametrize("environ", [{}, {"CNI_COMMAND": ""}])
 def test_run_by_hand_it_says_what_it_is_and_does_not_wait_for_stdin(
-    environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    error = ask(plugin(), environ, Endless()).error  # type: ignore[arg-type]  # a RawIOBase will do
-    assert error["code"] == INVALID_ENVIRONMENT
-    assert "CNI_COMMAND" in error["msg"]
+    answer = ask(plugin(), {}, Endless())  # type: ignore[arg-type]  # a RawIOBase will do
+    assert answer == Answer(0, None)
     said = capfd.readouterr().err
     assert said == (
         "CNI test plugin, for tests\n"
@@ -268,7 +266,12 @@ def test_run_by_hand_it_says_what_it_is_and_does_not_wait_for_stdin(
 
 @pytest.mark.parametrize(
     "environ",
-    [{"CNI_COMMAND": "GET"}, {"CNI_COMMAND": "ADD"}, environment("ADD", "x", CNI_IFNAME="a/b")],
+    [
+        {"CNI_COMMAND": ""},
+        {"CNI_COMMAND": "GET"},
+        {"CNI_COMMAND": "ADD"},
+        environment("ADD", "x", CNI_IFNAME="a/b"),
+    ],
 )
 def test_a_bad_environment_is_told_without_waiting_for_stdin(environ: dict[str, str]) -> None:
     error = ask(plugin(), environ, Endless()).error  # type: ignore[arg-type]  # a RawIOBase will do

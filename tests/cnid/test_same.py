@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cni import about
 from tests.cnid.daemon import Answer, Daemon, Suite
 from tests.kit.host import Host
 from tests.kit.versions import SPEC_VERSIONS
@@ -252,8 +253,8 @@ def test_a_call_without_a_verb(suite: Suite, daemon: Daemon) -> None:
         for environ in ({"CNID_SOCKET": ""}, {})
     )
     assert warm == cold
-    assert warm.code == 4
-    assert warm.stderr.startswith(b"CNI bridge plugin, pycni ")
+    assert (warm.status, warm.stdout) == (0, b"")
+    assert warm.stderr.startswith(f"{about('bridge')}\n".encode())
 
 
 @pytest.mark.parametrize("plugin", ["bridge", "host-local", "loopback", "portmap", "vxlan"])

@@ -74,6 +74,33 @@ def test_version_needs_no_python(built: Path, tmp_path: Path, name: str) -> None
     assert by_launcher.stdout == by_python.stdout
 
 
+@pytest.mark.parametrize("name", ENTRIES)
+def test_without_a_verb_it_says_its_version(built: Path, name: str) -> None:
+    done = call(built / name, {})
+    assert (done.returncode, done.stdout) == (0, "")
+    assert guessed_version(done.stderr, name) >= (1, 7, 1)
+    assert "\nCNI protocol versions supported: 0.1.0, " in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["", "version"])
+def test_a_verb_that_is_none_is_an_error(built: Path, verb: str) -> None:
+    done = call(built / "firewall", {"CNI_COMMAND": verb})
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout)["code"] == 4
+
+
+def guessed_version(stderr: str, name: str) -> tuple[int, ...]:
+    """As nerdctl's `guessFirewallPluginVersion`: of the first line with the prefix, by semver."""
+    prefix = f"CNI {name} plugin "
+    first = next(line for line in stderr.split("\n") if line.startswith(prefix))
+    part = "[0-9A-Za-z-]+"
+    found = re.fullmatch(
+        rf"v?(\d+)\.(\d+)\.(\d+)(?:\+{part}(?:\.{part})*)?", first.removeprefix(prefix)
+    )
+    assert found, first
+    return tuple(int(number) for number in found.groups())
+
+
 def python_half(built: Path) -> Path:
     (found,) = built.glob("pycni-lib-*/pycni")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.errors import NOT_AVAILABLE, CniError
 from cni.skel import Plugin
 
@@ -86,7 +86,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "bandwidth",
-    f"CNI bandwidth plugin, pycni {__version__}",
+    about("bandwidth"),
     add,
     delete,
     check,

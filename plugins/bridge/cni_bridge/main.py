@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -77,7 +77,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "bridge",
-    f"CNI bridge plugin, pycni {__version__}",
+    about("bridge"),
     add,
     delete,
     check,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ def _explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "dhcp",
-    f"CNI dhcp plugin, pycni {__version__}; `dhcp daemon` keeps the leases",
+    about("dhcp") + "\n`dhcp daemon` keeps the leases",
     _add,
     _delete,
     _check,

@@ -6,7 +6,7 @@ address that is the container's whatever its other interfaces do.
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "dummy",
-    f"CNI dummy plugin, pycni {__version__}",
+    about("dummy"),
     add,
     delete,
     check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ def _explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "etcd-ipam",
-    f"CNI etcd-ipam plugin, pycni {__version__}",
+    about("etcd-ipam"),
     _add,
     _delete,
     _check,

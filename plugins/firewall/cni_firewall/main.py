@@ -6,7 +6,7 @@ config, the container, its namespace and the previous result.
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.call import owner
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.skel import Plugin
@@ -97,7 +97,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "firewall",
-    f"CNI firewall plugin, pycni {__version__}",
+    about("firewall"),
     add,
     delete,
     check,

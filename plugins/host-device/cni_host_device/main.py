@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "host-device",
-    f"CNI host-device plugin, pycni {__version__}",
+    about("host-device"),
     add,
     delete,
     check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def _explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "host-local",
-    f"CNI host-local plugin, pycni {__version__}",
+    about("host-local"),
     _add,
     _delete,
     _check,

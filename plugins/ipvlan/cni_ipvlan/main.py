@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -93,7 +93,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "ipvlan",
-    f"CNI ipvlan plugin, pycni {__version__}",
+    about("ipvlan"),
     add,
     delete,
     check,

@@ -6,7 +6,7 @@ no configuration of its own. Inside a chain a previous result is handed on uncha
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.errors import CHECK_FAILED, IN_THE_WAY, CniError
 from cni.result import Interface, IPConfig, Result
 from cni.skel import Plugin
@@ -87,6 +87,4 @@ def explain(call: Call) -> Explained:
     return Explained(steps, call.prev_result or _result(call.netns, []))
 
 
-PLUGIN = Plugin(
-    "loopback", f"CNI loopback plugin, pycni {__version__}", add, delete, check, explain=explain
-)
+PLUGIN = Plugin("loopback", about("loopback"), add, delete, check, explain=explain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "macvlan",
-    f"CNI macvlan plugin, pycni {__version__}",
+    about("macvlan"),
     add,
     delete,
     check,

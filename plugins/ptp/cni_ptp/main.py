@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "ptp",
-    f"CNI ptp plugin, pycni {__version__}",
+    about("ptp"),
     add,
     delete,
     check,

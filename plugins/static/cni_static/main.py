@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.errors import CHECK_FAILED, INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.skel import Plugin
 
@@ -74,7 +74,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "static",
-    f"CNI static plugin, pycni {__version__}",
+    about("static"),
     add,
     delete,
     check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -80,6 +80,4 @@ def explain(call: Call) -> Explained:
     return explaining.link(call, config.common, "TAP device", (), details, mac=config.mac)
 
 
-PLUGIN = Plugin(
-    "tap", f"CNI tap plugin, pycni {__version__}", add, delete, check, gc, status, explain=explain
-)
+PLUGIN = Plugin("tap", about("tap"), add, delete, check, gc, status, explain=explain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -84,6 +84,4 @@ def explain(call: Call) -> Explained:
     )
 
 
-PLUGIN = Plugin(
-    "vlan", f"CNI vlan plugin, pycni {__version__}", add, delete, check, gc, status, explain=explain
-)
+PLUGIN = Plugin("vlan", about("vlan"), add, delete, check, gc, status, explain=explain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.skel import Plugin
 
@@ -75,7 +75,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "vrf",
-    f"CNI vrf plugin, pycni {__version__}",
+    about("vrf"),
     add,
     delete,
     check,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni import __version__
+from cni import about
 from cni.skel import Plugin
 
 TYPE_CHECKING = False
@@ -63,7 +63,7 @@ def explain(call: Call) -> Explained:
 
 PLUGIN = Plugin(
     "vxlan",
-    f"CNI vxlan plugin, pycni {__version__}",
+    about("vxlan"),
     add,
     delete,
     check,

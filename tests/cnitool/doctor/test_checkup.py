@@ -23,7 +23,7 @@ from tests.cnitool.attached import Network
 from tests.kit.host import Host as ThrowawayHost
 
 SCRIPT = """#!/bin/sh
-echo 'CNI {name} plugin, {suite}' >&2
+echo 'CNI {name} plugin v1.9.1{suite}' >&2
 if [ "$CNI_COMMAND" = VERSION ]; then
     echo '{{"cniVersion":"1.1.0","supportedVersions":["1.0.0","1.1.0"]}}'
 fi
@@ -44,7 +44,7 @@ def installed(network: Network) -> Path:
     return network.directory.parent / "installed"
 
 
-def executable(network: Network, name: str, suite: str = f"pycni {__version__}") -> Path:
+def executable(network: Network, name: str, suite: str = f"+pycni.{__version__}") -> Path:
     """A plugin that says whose it is."""
     path = installed(network) / name
     path.unlink(missing_ok=True)
@@ -190,10 +190,10 @@ def test_executables(network: Network) -> None:
     executable(network, "portmap").write_bytes(b"\x7fELF nothing")
     (error,) = of_level(install.executables(examined(network)), ERROR)
     assert "portmap cannot be run" in error.text
-    executable(network, "portmap", "v1.9.1")
+    executable(network, "portmap", "")
     (note,) = of_level(install.executables(examined(network)), NOTE)
-    assert "another suite's: CNI portmap plugin, v1.9.1" in note.text
-    executable(network, "portmap", "pycni 0.0.7")
+    assert "another suite's: CNI portmap plugin v1.9.1" in note.text
+    executable(network, "portmap", "+pycni.0.0.7")
     (warning,) = of_level(install.executables(examined(network)), WARNING)
     assert "of another version than this cnitool" in warning.text
 
