@@ -28,11 +28,14 @@ RTM_NEWLINKPROP = 108
 RTM_DELLINKPROP = 109
 
 
-def add(nl: Netlink, index: int, name: str) -> None:
-    """Give a link another name. Raises NetlinkError, EEXIST when a link has it, this one too."""
-    payload = link.header(index) + nested(IFLA_PROP_LIST, attr_str(IFLA_ALT_IFNAME, name))
+def add(nl: Netlink, index: int, *names: str) -> None:
+    """Give a link more names, in one message.
+
+    Raises NetlinkError, EEXIST when a link has one of them, this one too.
+    """
     flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND
-    nl.request(RTM_NEWLINKPROP, payload, flags, f"give interface {index} the name {name} too")
+    what = f"give interface {index} the name {' and '.join(names)} too"
+    nl.request(RTM_NEWLINKPROP, _payload(index, names), flags, what)
 
 
 def remove(nl: Netlink, index: int, name: str, *, missing_ok: bool = False) -> bool:
@@ -40,11 +43,16 @@ def remove(nl: Netlink, index: int, name: str, *, missing_ok: bool = False) -> b
 
     Raises NetlinkError, ENOENT when it had none such and `missing_ok` is not set.
     """
-    payload = link.header(index) + nested(IFLA_PROP_LIST, attr_str(IFLA_ALT_IFNAME, name))
+    what = f"take the name {name} from interface {index}"
     try:
-        nl.request(RTM_DELLINKPROP, payload, 0, f"take the name {name} from interface {index}")
+        nl.request(RTM_DELLINKPROP, _payload(index, (name,)), 0, what)
     except NetlinkError as error:
         if missing_ok and error.errno in (errno.ENOENT, errno.ENODEV, errno.EINVAL):
             return False
         raise
     return True
+
+
+def _payload(index: int, names: tuple[str, ...]) -> bytes:
+    listed = b"".join(attr_str(IFLA_ALT_IFNAME, name) for name in names)
+    return link.header(index) + nested(IFLA_PROP_LIST, listed)

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from cni.errors import CHECK_FAILED, IN_THE_WAY, INVALID_CONFIG, TRY_AGAIN_LATER
-from cni_host_device.move import marks
+from cni_host_device.mark import marks
+from tests.host_device.conftest import MAC, assert_as_it_was, network
 from tests.kit.calls import PluginError, Runtime
 from tests.kit.contract import REFERENCE, UnderFaults, WithReference, reference
 from tests.kit.host import Host
@@ -18,43 +19,12 @@ from tests.kit.ipam import FakeIpam
 from tests.kit.namespace import MNT_DETACH, Namespace, libc, mount
 from tests.kit.traffic import ping
 
-MAC = "02:00:5e:10:00:07"
-
-
-@pytest.fixture(autouse=True)
-def peer(host: Host) -> Iterator[Namespace]:
-    """A machine at the other end of the host's `dev0`, 10.1.0.9 and 2001:db8::9."""
-    made = host.container("peer")
-    host.command(
-        *("ip", "link", "add", "dev0", "address", MAC, "type", "veth"),
-        *("peer", "name", "e", "netns", str(made)),
-    )
-    for address in ("10.1.0.9/16", "2001:db8::9/64"):
-        made.command("ip", "address", "add", address, "dev", "e", "nodad")
-    for ns, dev in ((host, "dev0"), (made, "e")):
-        ns.command("ip", "link", "set", dev, "up")
-    yield made
-    made.command("ip", "link", "delete", "e", check=False)  # a virtual one dies with its namespace
+pytestmark = pytest.mark.usefixtures("peer")
 
 
 class TestHostDevice(WithReference, UnderFaults):
     plugin = "host-device"
     keys: ClassVar = {"device": "dev0"}
-
-
-def network(ipam: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
-    document = {"cniVersion": "1.1.0", "name": "net", "type": "host-device", **keys}
-    if not keys:
-        document["device"] = "dev0"
-    return document if ipam is None else {**document, "ipam": ipam}
-
-
-def assert_as_it_was(host: Host, up: bool = True) -> None:
-    found = host.links()["dev0"]
-    assert ("UP" in found["flags"]) == up
-    assert "ifalias" not in found
-    assert "altnames" not in found
-    assert found["address"] == MAC
 
 
 @pytest.mark.parametrize("up", [True, False])

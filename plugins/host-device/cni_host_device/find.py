@@ -6,6 +6,7 @@ import os
 
 from cni.errors import INVALID_CONFIG, CniError
 from cni.record import record
+from cni_host_device import mark
 from hostnet import link
 from hostnet.link import IFLA_ADDRESS
 
@@ -23,10 +24,15 @@ _IFF_LOOPBACK = 0x8  # linux/if.h
 
 @record
 class Found:
-    """The device, and what it is called on the host, which it is again when it comes back."""
+    """The device, what it is called on the host, and whether it is up there.
+
+    Which it is again when it comes back. One that the kernel has brought back by itself, from a
+    namespace that has gone, is neither now.
+    """
 
     device: Link
     name: str
+    up: bool
 
 
 def find(nl: Netlink, config: HostDevice) -> Found:
@@ -51,7 +57,23 @@ def find(nl: Netlink, config: HostDevice) -> Found:
             INVALID_CONFIG,
             f"{device.name} is every namespace's own and stays in it: name another device",
         )
-    return Found(device, config.device or device.name)
+    return Found(device, _home_name(device, config.device), _is_up(device))
+
+
+def _home_name(device: Link, asked: str) -> str:
+    """asked: by which name the config means it, empty where by something else."""
+    if device.name == asked:
+        return asked
+    told = mark.home(device)
+    if told is not None:
+        return told.name
+    # It was found by its alias, or else by an alternative name.
+    return asked if asked and asked == device.alias else device.name
+
+
+def _is_up(device: Link) -> bool:
+    """Of one that the reference has brought back the marks tell nothing: it leaves the alias."""
+    return device.up or (mark.was_up(device) and device.alias != device.name)
 
 
 def _bus_key(config: HostDevice) -> str:
@@ -97,7 +119,8 @@ def _by_name(nl: Netlink, name: str) -> Link:
         return found
     # The kernel has brought it back from a namespace that has gone, under its name there.
     for one in link.dump(nl):
-        if one.alias == name:
+        told = mark.home(one)
+        if name == (one.alias if told is None else told.name):
             return one
     raise _missing("device", name)
 

@@ -53,7 +53,7 @@ def delete(call: Call) -> None:
             if call.netns:
                 with NetNS.open(call.netns) as ns, ns.netlink() as inside:
                     move.bring_back(inside, outside, call, config)
-            move.tidy(outside, call, config.device)
+            move.tidy(outside, call)
 
     detach.in_order(call, config.common.ipam, bring_back)
 
@@ -61,10 +61,11 @@ def delete(call: Call) -> None:
 def check(call: Call) -> None:
     """Compare what is there with what ADD reported."""
     from cni import ipam
-    from cni_host_device import find
+    from cni_host_device import find, mark
     from cni_host_device.config import read
     from wiring import compare
     from wiring.single import check as checks
+    from wiring.single import label
 
     config = read(call)
     if find.is_in_user_space(config):
@@ -74,10 +75,14 @@ def check(call: Call) -> None:
         return
 
     def problems(sight: Sight) -> Iterator[str]:
-        name = sight.inner.alias
-        if not name or config.device not in ("", name):
-            expected = config.device or "its name on the host"
-            yield f'interface {sight.inner.name} has the alias "{name}", expected {expected}'
+        inner = sight.inner
+        told = mark.home(inner, label.temporary_name(call.owner))
+        name = told.name if told is not None else inner.alias
+        if inner.alias != name or not name:
+            expected = name or config.device or "its name on the host"
+            yield f'interface {inner.name} has the alias "{inner.alias}", expected {expected}'
+        elif config.device not in ("", name, *inner.altnames):
+            yield f"interface {inner.name} is {name} of the host, expected {config.device}"
 
     checks.check(call, config.common, None, problems)
 

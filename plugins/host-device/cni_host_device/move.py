@@ -1,21 +1,18 @@
 """The device's way into the container and back.
 
 Its alias holds the name it had on the host: the reference's record, by which either suite brings
-back what the other has moved. Ours is also known by another name of its own, an alternative one:
-that stays when somebody in the container renames it or sets the alias, and when the kernel brings
-a physical device back from a namespace that has gone.
+back what the other has moved. `mark` says by what else it is known.
 """
 
 from __future__ import annotations
 
-import errno
-
 from cni.call import owner
 from cni.errors import IN_THE_WAY, CniError
 from cni.names import ifname_problem
-from hostnet import address, altname, link, netns, route
+from cni_host_device import mark
+from cni_host_device.settings import Settings
+from hostnet import link, netns
 from hostnet.link import IFLA_ADDRESS
-from hostnet.netlink import NetlinkError
 from wiring.single import label
 
 TYPE_CHECKING = False
@@ -28,15 +25,6 @@ if TYPE_CHECKING:
     from wiring.single.attach import Scene
 
 _IFLA_PERM_ADDRESS = 54  # linux/if_link.h: the one that the hardware was made with
-_RTPROT_RA = 9  # linux/rtnetlink.h: of a router's advertisements
-_UP = "u"
-_OF_THE_KERNEL = (route.RTPROT_KERNEL, _RTPROT_RA)
-
-
-def marks(of: str) -> tuple[str, str]:
-    """The alternative names of an owner's device that was down on the host, and that was up."""
-    name = label.temporary_name(of)
-    return name, f"{name}{_UP}"
 
 
 def take(scene: Scene, found: Found) -> Link:
@@ -45,24 +33,22 @@ def take(scene: Scene, found: Found) -> Link:
     What it had on the host, an ADD that fails gives back with it. Raises OSError.
     """
     nl, call, device = scene.outside, scene.call, found.device
-    scene.undo.push(_undo, scene, found.name, _Settings(nl, device))
-    mark = marks(call.owner)[device.up]
-    if mark not in device.altnames:
-        try:
-            altname.add(nl, device.index, mark)
-        except NetlinkError as error:
-            if error.errno != errno.EOPNOTSUPP:  # before Linux 5.5: it must not be renamed then
-                raise
+    scene.undo.push(_undo, scene, found.name, Settings(nl, device))
+    home = mark.Home(mark.cookie(scene.inside), found.name)
+    mark.put(nl, device, call.owner, up=found.up, home=home)
     link.change(nl, device.index, netns_fd=scene.ns.fileno(), name=call.ifname, alias=found.name)
     return link.get(scene.inside, call.ifname)
 
 
-def _undo(scene: Scene, name: str, before: _Settings) -> None:
+def _undo(scene: Scene, name: str, before: Settings) -> None:
     """Bring it back from wherever the ADD has got to."""
-    inside = _marked(scene.inside, scene.call) or link.find(scene.inside, scene.call.ifname)
-    if inside is not None and (inside.altnames or inside.alias == name):
+    inside = mark.find(scene.inside, scene.call.owner)
+    if inside is None:  # before Linux 5.5 it has no mark
+        inside = link.find(scene.inside, scene.call.ifname)
+        inside = inside if inside is not None and inside.alias == name else None
+    if inside is not None:
         _move_back(scene.inside, scene.outside, inside, name)
-    tidy(scene.outside, scene.call, name)
+    tidy(scene.outside, scene.call)
     device = link.find(scene.outside, name)
     if device is not None:
         before.restore(scene.outside, device.index)
@@ -73,28 +59,32 @@ def bring_back(inside: Netlink, outside: Netlink, call: Call, config: HostDevice
 
     Raises CniError(IN_THE_WAY) where that name is taken or unknown, OSError.
     """
-    found = _marked(inside, call) or _of_reference(inside, call, config)
-    if found is not None:
-        name = config.device or found.alias  # which the container may have changed
-        if not _is_name(name):
-            raise CniError(
-                IN_THE_WAY,
-                f"interface {found.name} in {call.netns} has no alias to say what it is called on "
-                f"the host: set one (ip link set {found.name} alias NAME)",
-            )
-        _move_back(inside, outside, found, name)
+    found = mark.find(inside, call.owner)
+    ours = found is not None
+    found = found or _of_reference(inside, call, config)
+    if found is None:
+        return
+    name = _name(found, label.temporary_name(call.owner))
+    if not name:
+        raise CniError(
+            IN_THE_WAY,
+            f"interface {found.name} in {call.netns} has no alias to say what it is called on "
+            f"the host: set one (ip link set {found.name} alias NAME)",
+        )
+    _move_back(inside, outside, found, name)
+    back = None if ours else link.find(outside, name)
+    if back is not None:
+        mark.strip(outside, back)
 
 
-def tidy(outside: Netlink, call: Call, device: str) -> None:
+def tidy(outside: Netlink, call: Call) -> None:
     """Restore a device of the attachment that is on the host: name, alias, and up if it was.
 
     It has just come back, or the kernel has brought it back from a namespace that has gone.
-    device: what it is called, empty where only its alias says that.
     """
-    for mark in marks(call.owner):
-        found = link.find(outside, mark)
-        if found is not None:
-            _restore(outside, found, mark, device)
+    found = mark.find(outside, call.owner)
+    if found is not None:
+        _restore(outside, found, label.temporary_name(call.owner))
 
 
 def sweep(outside: Netlink, call: Call, found: Found) -> None:
@@ -102,57 +92,65 @@ def sweep(outside: Netlink, call: Call, found: Found) -> None:
 
     A call that was killed has left it half way. Raises OSError.
     """
-    valid = {mark for one in call.valid_attachments for mark in marks(owner(call.network, one))}
-    for mark in found.device.altnames:
-        if _is_mark(mark) and mark not in valid:
-            _restore(outside, found.device, mark, found.name)
+    valid = {label.temporary_name(owner(call.network, one)) for one in call.valid_attachments}
+    keys = {mark.key_of(one) for one in found.device.altnames}
+    for key in sorted(keys - valid - {""}):
+        _restore(outside, found.device, key)
 
 
-def _restore(outside: Netlink, found: Link, mark: str, device: str) -> None:
-    name = device or found.alias
-    if _is_name(name):
-        if name != found.name and link.find(outside, name) is None:
+def _restore(outside: Netlink, found: Link, key: str) -> None:
+    name = _name(found, key)
+    if name:
+        away = name != found.name
+        if away and link.find(outside, name) is None:
             link.set_down(outside, found.index)  # before Linux 6.0 only such are renamed
             link.change(outside, found.index, name=name)
-        link.change(outside, found.index, alias="")
-    if mark.endswith(_UP):
+        # An ADD that was killed before it moved the device has left the host's own alias.
+        if away or found.alias == name:
+            link.change(outside, found.index, alias="")
+    if mark.was_up(found, key):
         link.set_up(outside, found.index)
-    altname.remove(outside, found.index, mark, missing_ok=True)
+    mark.strip(outside, found, key)
 
 
-def _is_mark(text: str) -> bool:
-    digits = text.removesuffix(_UP).removeprefix("cni")
-    return len(digits) == 11 and text.startswith("cni") and not digits.strip("0123456789abcdef")
+def _name(found: Link, key: str) -> str:
+    """What it is called on the host; empty where nothing says it.
 
-
-def _marked(nl: Netlink, call: Call) -> Link | None:
-    for mark in marks(call.owner):
-        found = link.find(nl, mark)
-        if found is not None:
-            return found
-    return None
+    A name that it has beside another is not it.
+    """
+    told = mark.home(found, key)
+    for name in (told.name if told is not None else "", found.alias):
+        if _is_name(name) and name not in found.altnames:
+            return name
+    return ""
 
 
 def _of_reference(inside: Netlink, call: Call, config: HostDevice) -> Link | None:
-    """What the reference has moved: without a mark, and its alias a name.
+    """What the reference has moved: its alias is a name, and it is no attachment's of ours.
 
-    The one of the name that ADD gave it, else one that was renamed.
+    By the name that ADD gave it, which is all that the reference goes by; else one that was
+    renamed, if the config means it.
     """
+    here = mark.cookie(inside)
     found = [
         one
         for one in link.dump(inside)
-        if _is_name(one.alias)
-        and not any(name.startswith("cni") for name in one.altnames)
-        and _can_be(one, config)
+        if _is_name(one.alias) and not mark.key_of(one.alias) and not mark.is_taken(one, here)
     ]
-    named = [one for one in found if one.name == call.ifname]
-    return next(iter(named or found), None)
+    meant = [one for one in found if _can_be(one, config)]
+    for one in found:
+        # An alias is no proof on a virtual device: the name may be another plugin's interface, for
+        # which ADD was refused. There was no result then.
+        known = one in meant or not one.kind or call.prev_result is not None
+        if one.name == call.ifname and known:
+            return one
+    return next(iter(meant), None)
 
 
 def _can_be(one: Link, config: HostDevice) -> bool:
     """Whether an interface of the container may be the device that the config means."""
     if config.device:
-        return one.alias == config.device
+        return config.device in (one.alias, *one.altnames)
     if config.hwaddr:
         return config.hwaddr in (one.attribute(IFLA_ADDRESS), one.attribute(_IFLA_PERM_ADDRESS))
     return not one.kind
@@ -176,45 +174,3 @@ def _move_back(inside: Netlink, outside: Netlink, found: Link, name: str) -> Non
         link.change(inside, found.index, name=name)
     with netns.of_socket(outside) as home:
         link.change(inside, found.index, netns_fd=home.fileno(), name=name, alias="")
-
-
-class _Settings:
-    """What a device loses by leaving a namespace: being up, its addresses and routes."""
-
-    __slots__ = ("_addresses", "_routes", "_up")
-
-    def __init__(self, nl: Netlink, device: Link) -> None:
-        self._up = device.up
-        self._addresses = [
-            one.interface
-            for one in address.dump(nl, index=device.index)
-            if one.flags & address.IFA_F_PERMANENT and not one.interface.is_link_local
-        ]
-        self._routes = [
-            one
-            for family in (route.AF_INET, route.AF_INET6)
-            for one in route.dump(nl, family, table=0, oif=device.index)
-            if one.protocol not in _OF_THE_KERNEL and one.kind == route.RTN_UNICAST
-        ]
-
-    def restore(self, nl: Netlink, index: int) -> None:
-        """Give it all that again. Raises OSError."""
-        for one in self._addresses:
-            address.add(nl, index, one, replace=True)
-        if self._up:
-            link.set_up(nl, index)
-        for gone in self._routes:
-            route.add(
-                nl,
-                gone.destination,
-                gateway=gone.gateway,
-                oif=index,
-                source=gone.source,
-                mtu=gone.mtu,
-                advmss=gone.advmss,
-                priority=gone.priority,
-                table=gone.table,
-                scope=gone.scope,
-                protocol=gone.protocol,
-                beside=True,
-            )

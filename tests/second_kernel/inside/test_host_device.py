@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hostnet import link
+from hostnet import altname, link
 from hostnet.monitor import RTNLGRP_LINK, Monitor
 from hostnet.netlink import Netlink
 from tests.kit.calls import Runtime
@@ -61,6 +61,19 @@ def test_a_namespace_that_is_gone(
     runtime.delete(config)
     assert_as_it_was(nl)
     assert link.find(nl, "eth0") is None
+
+
+def test_its_name_is_its_own_record(runtime: Runtime, nl: Netlink, tmp_path: Path) -> None:
+    """Not an alternative name, by which a config may mean it, nor that of a config edited since."""
+    altname.add(nl, link.get(nl, "vec0").index, "alternative0")
+    container = Namespace(tmp_path / "c")
+    runtime.add({**CONFIG, "device": "alternative0"}, netns=container)
+    container.close()
+    wait_back(nl, "eth0")
+    runtime.delete({**CONFIG, "device": "zz9"})
+    assert link.find(nl, "eth0") is None
+    altname.remove(nl, link.get(nl, "vec0").index, "alternative0")
+    assert_as_it_was(nl)
 
 
 def test_a_new_container_takes_what_has_come_back(
