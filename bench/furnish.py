@@ -54,7 +54,8 @@ def _pair(suite: Suite, name: str) -> None:
 def main_routes(suite: Suite) -> None:
     """As the bridge left them: sbr moves them to a table of their own, and its DEL the rules only.
 
-    Without this the reference finds routes of its own from last time, and fails.
+    Without this the reference finds routes of its own from last time, and fails. What vrf lets go
+    has lost its routes.
     """
     ip = ("ip", "-4", "route")
     suite.container.command(*ip, "flush", "table", "100", check=False)
