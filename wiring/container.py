@@ -83,6 +83,9 @@ def _settings(ifname: str, *, ipv6: bool, detect_duplicates: bool) -> None:
     if detect_duplicates:
         wanted.append((ifname, "enhanced_dad", "1"))
     if ipv6:
+        # Else the kernel drops the addresses when somebody takes the link down, and nobody gives
+        # them back. It has this one since Linux 4.6.
+        wanted.append((ifname, "keep_addr_on_down", "1"))
         wanted += [("lo", "disable_ipv6", "0"), (ifname, "disable_ipv6", "0")]
     for interface, key, value in wanted:
         sysctl.ensure(sysctl.of_interface("ipv6", interface, key), value, missing_ok=True)

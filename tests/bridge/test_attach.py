@@ -245,6 +245,18 @@ def test_ipv6_where_it_was_disabled(runtime: Runtime, fake: FakeIpam, container:
     runtime.delete(config, netns=container)
 
 
+def test_ipv6_addresses_outlast_a_link_that_goes_down(
+    runtime: Runtime, fake: FakeIpam, container: Namespace
+) -> None:
+    config = network(fake.section("2001:db8::2/64 2001:db8::1"), isGateway=True)
+    result = runtime.add(config, netns=container)
+    for state in ("down", "up"):
+        container.command("ip", "link", "set", "eth0", state)
+    assert container.addresses("eth0") == ["2001:db8::2/64"]
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+
+
 def test_duplicate_detection_is_off_unless_asked_for(
     runtime: Runtime, fake: FakeIpam, container: Namespace
 ) -> None:

@@ -157,6 +157,19 @@ class Contract:
         assert container.ip("route", "show", "10.5.0.0/16")[0]["metrics"] == [{"mtu": 1300}]
         runtime.delete(config, netns=container)
 
+    def test_ipv6_addresses_outlast_a_link_that_goes_down(
+        self, runtime: Runtime, fake: FakeIpam, container: Namespace
+    ) -> None:
+        """As with the reference since 1.7.0; the kernel drops them else. Routes go with the link."""
+        config = self.network(fake.section("2001:db8::2/64 2001:db8::1"))
+        result = runtime.add(config, netns=container)
+        for state in ("down", "up"):
+            container.command("ip", "link", "set", "eth0", state)
+        assert container.addresses("eth0") == ["2001:db8::2/64"]
+        if not self.outer:
+            runtime.check(config, result, netns=container)
+        runtime.delete(config, netns=container)
+
     def test_dns_of_the_config_goes_before_the_ipam_plugins(
         self, runtime: Runtime, fake: FakeIpam, container: Namespace
     ) -> None:
