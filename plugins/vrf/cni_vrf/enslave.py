@@ -1,8 +1,9 @@
 """Put an interface under a master, or take it from there, with what it loses on the way.
 
 The kernel takes the interface down for it and brings it up again. That removes every route but
-those to its own subnets, and IPv6 addresses; the reference puts back the addresses. Here routes
-come back too, into the table that is the interface's then.
+those to its own subnets, and IPv6 addresses unless its `keep_addr_on_down` is set. Both come back,
+routes into the table that is the interface's then; as in the reference, but that one loses routes
+of several ways.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ def enslave(ns: NetNS, nl: Netlink, held: Held, master: int, table: int) -> None
             _give(nl, inner, one)
     for way in held.ways:
         reroute.put(nl, way, table, exists_ok=True)
+        if table != route.RT_TABLE_MAIN:
+            # Of a route of several ways the kernel keeps this one too, and uses it once more.
+            reroute.take(nl, way, route.RT_TABLE_MAIN, missing_ok=True)
 
 
 def _give(nl: Netlink, inner: Link, one: Address) -> None:

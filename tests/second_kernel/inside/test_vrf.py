@@ -133,7 +133,7 @@ def test_every_version(attached: Attached) -> None:
         attached.delete(asked)
         assert "blue" not in attached.ns.links()
         attached.delete(asked)
-        # As with the reference, what DEL lets go has lost its routes and IPv6 addresses.
+        # As with the reference, what DEL lets go has lost its routes.
         attached.again()
 
 
@@ -153,6 +153,26 @@ def test_addresses_and_routes_come_along(attached: Attached) -> None:
     bound = attached.ns.command("ping", "-c1", "-W2", "-I", "blue", "10.1.0.1", check=False)
     assert 0 in (reached.returncode, bound.returncode), bound.stderr
     attached.delete(attached.config())
+
+
+def test_a_default_route_that_another_interface_has_too(attached: Attached) -> None:
+    """IPv6 makes one route of two ways of them: ours goes along, the other stays."""
+    ns = attached.ns
+    ns.command("ip", "link", "add", "eth1", "type", "dummy")
+    ns.command("ip", "link", "set", "eth1", "up")
+    ns.command("ip", "address", "add", "fd00:2::2/64", "dev", "eth1", "nodad")
+    ns.command("ip", "-6", "route", "append", "default", "via", "fd00:2::1", "dev", "eth1")
+    before = " ".join(attached.routes("main"))
+    assert "nexthop via fd00:1::1" in before
+    assert "nexthop via fd00:2::1" in before
+    result = attached.add(attached.config())
+    ours = [one for one in attached.routes("1") if one.startswith("default via fd00")]
+    assert [one.split()[:5] for one in ours] == [["default", "via", "fd00:1::1", "dev", "eth0"]]
+    left = [one for one in attached.routes("main") if one.startswith("default")]
+    assert [one.split()[:5] for one in left] == [["default", "via", "fd00:2::1", "dev", "eth1"]]
+    attached.check(result)
+    attached.delete(attached.config())
+    ns.command("ip", "link", "delete", "eth1")
 
 
 def test_check_of_ptp_whose_own_routes_are_in_the_vrf(
@@ -253,7 +273,7 @@ def test_a_failed_add_leaves_all_as_it_was(attached: Attached) -> None:
 
 
 def test_a_killed_add_is_deleted(attached: Attached) -> None:
-    """The interface has then lost its routes, as with the reference, and its IPv6 addresses."""
+    """The interface has then lost its routes, as with the reference."""
 
     def clean() -> None:
         attached.delete(attached.config())
