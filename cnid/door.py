@@ -44,6 +44,7 @@ class Door:
         self._slots = slots
         self._slot = slot
         self._patient = True
+        self._dismissed = False
         self._events = select.epoll()
         self._events.register(control, select.EPOLLIN)
         self._events.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
@@ -58,9 +59,14 @@ class Door:
             ready = [fd for fd, _ in self._events.poll()]
             if self._control.fileno() in ready:
                 message, descriptors = protocol.receive(self._control, protocol.DESCRIPTORS + 1)
-                if not message:
+                if message:
+                    arrived = self._handed(message, descriptors)
+                elif self._dismissed:
                     return None
-                arrived = self._handed(message, descriptors)
+                else:
+                    # The kernel may have woken this worker for a call just now, and nobody else.
+                    self._dismissed = True
+                    arrived = self._accepted()
             else:
                 arrived = self._accepted()
             if arrived is not None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SOCKET = "/run/cni/cnid.sock"
 WORKERS = 6
 CALLS = 1000
+REST_SECONDS = 10.0
 
 
 def main(
@@ -72,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=CALLS,
         help=f"calls after which a worker is replaced ({CALLS})",
+    )
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=REST_SECONDS,
+        metavar="SECONDS",
+        help="without a call, after which workers that a crowd of calls has made grow are replaced "
+        f"({REST_SECONDS:g}); the one that served last stays",
     )
     parser.add_argument(
         "--patience",
@@ -169,7 +178,15 @@ def _serve(
             listener = listen_unix(path, socket.SOCK_SEQPACKET)
             made.append(path)
         guard = Guard(build, plugins)
-        pool = Pool(plugins, listener, guard, size=asked.workers, calls=asked.calls, keep=keep)
+        pool = Pool(
+            plugins,
+            listener,
+            guard,
+            size=asked.workers,
+            calls=asked.calls,
+            rested=asked.rest,
+            keep=keep,
+        )
         pool.prepare()
         scraped = listen_metrics(asked.metrics) if asked.metrics else None
         if scraped is not None and scraped.family == socket.AF_UNIX:

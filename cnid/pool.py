@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cni.skel import Plugin
     from cnid.guard import Guard
 
+_GROWN_CALLS = 10
+"""After so many calls a worker has come to some memory of its own: 2 to 5 MB."""
 _REST_SECONDS = 1.0
 """What passes before the next fork when one failed, or made a worker that served nothing."""
 
@@ -28,7 +30,8 @@ class Member:
     """A worker as the daemon sees it: its process and the way to it.
 
     slot: its number among the slots. calls: how many it has ended. handed: whether it has been
-    given one that it has not ended. leaving: whether it has ended its last.
+    given one that it has not ended. leaving: whether it has ended its last. latest: when it last
+    ended one, or was made.
     """
 
     def __init__(self, pid: int, control: socket.socket, slots: Slots, slot: int) -> None:
@@ -38,6 +41,7 @@ class Member:
         self.calls = 0
         self.handed = False
         self.leaving = False
+        self.latest = time.monotonic()
         self._slots = slots
 
     @property
@@ -54,8 +58,15 @@ class Member:
         socket.send_fds(self.control, [message], descriptors)
         self.handed = True
 
+    def ended(self) -> None:
+        """It has ended a call."""
+        self.handed = False
+        self.calls += 1
+        self.latest = time.monotonic()
+
     def dismiss(self) -> None:
         """Hand it nothing any more: it ends when it has nothing left to do."""
+        self.leaving = True
         self.control.shutdown(socket.SHUT_WR)
 
 
@@ -63,7 +74,8 @@ class Pool:
     """A number of workers, always that many.
 
     plugins: the bundle's. listener: where they accept calls. guard: of these calls. size: how many.
-    calls: after how many a worker is worn out. keep: the other descriptors that workers need; they
+    calls: after how many a worker is worn out. rested: after how many seconds without a call it is
+    none that is needed now. keep: the other descriptors that workers need; they
     close the rest of the daemon's.
     """
 
@@ -75,6 +87,7 @@ class Pool:
         *,
         size: int,
         calls: int,
+        rested: float,
         keep: frozenset[int],
     ) -> None:
         self._plugins = plugins
@@ -82,6 +95,7 @@ class Pool:
         self._guard = guard
         self._size = size
         self._calls = calls
+        self._rested = rested
         self._keep = keep | {0, 1, 2, listener.fileno()}
         self.slots = Slots(size)
         self._not_before = 0.0
@@ -111,8 +125,21 @@ class Pool:
 
         It may be starting still: then the call waits there.
         """
-        free = [member for member in self.members if not member.busy]
+        free = [member for member in self.members if not (member.busy or member.leaving)]
         return max(free, key=lambda member: member.calls) if free else None
+
+    def rested(self) -> Member | None:
+        """One that a crowd has made grow which is over, to be replaced by a fresh one.
+
+        Not the one that served last: whose memory is warm serves the next call.
+        """
+        before = time.monotonic() - self._rested
+        grown = [one for one in self.members if one.calls >= _GROWN_CALLS and not one.leaving]
+        warm = max(grown, key=lambda one: one.latest, default=None)
+        for one in grown:
+            if one is not warm and not one.busy and one.latest < before:
+                return one
+        return None
 
     def remove(self, member: Member) -> None:
         """Forget one that is gone or worn out."""

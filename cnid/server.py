@@ -109,7 +109,7 @@ class Server:
         self._healer = healer
         self._every = min(tick, _TICK)
         self._patience = patience
-        self._moved = self._told = time.monotonic()
+        self._moved = self._told = self._replaced = time.monotonic()
         self._started = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._watched: set[socket.socket | Member] = set()
@@ -312,8 +312,7 @@ class Server:
                 log("worker died during a call", pid=member.pid)
             self._lose(member)
             return
-        member.handed = False
-        member.calls += 1
+        member.ended()
         self._moved = time.monotonic()
         if done.pop("strayed", False):
             log("worker left the host's network namespace", pid=member.pid)
@@ -324,7 +323,6 @@ class Server:
             self._tally.count(done)
             log("call", **done, worker=member.pid)
         if last:
-            member.leaving = True
             member.dismiss()
         self._dispatch()
 
@@ -353,6 +351,12 @@ class Server:
         except OSError as error:
             log("cannot fork a worker", error=str(error))  # a later tick tries again
 
+    def _replace_rested(self, now: float) -> None:
+        """One at a time, so that there always is somebody who accepts."""
+        if now - self._replaced >= _TICK and (member := self._pool.rested()) is not None:
+            self._replaced = now
+            member.dismiss()
+
     def _tick(self) -> None:
         """What time brings: silent connections to drop, children to bury, workers to replace."""
         now = time.monotonic()
@@ -374,6 +378,7 @@ class Server:
         self._mind()
         self._hold_out(now)
         if not self._stopping:
+            self._replace_rested(now)
             self._supervisor.tick()
             self._healer.tick()
         self._alive()

@@ -17,6 +17,7 @@ from tests.kit.host import Host
 from tests.kit.namespace import CLONE_NEWNET, Namespace, in_thread, libc
 
 CONTAINERS = 200
+GROWN = 10  # calls, of which `pool` takes a worker to have grown
 MEMORY = 60 << 20
 """Bytes, PSS, of the daemon and all its workers together."""
 
@@ -150,3 +151,45 @@ def test_memory_when_every_worker_has_served(
         assert all(one["calls"] for one in daemon.status()["workers"])
         weights = {pid: _pss(pid) for pid in daemon.processes()}
     assert sum(weights.values()) < MEMORY, json.dumps(weights)
+
+
+def test_workers_that_a_crowd_made_grow_are_replaced_when_it_is_over(suite: Suite) -> None:
+    probe = {"cniVersion": "1.1.0", "name": "n", "type": "probe"}
+
+    def crowd(size: int) -> None:
+        answers = [suite.start("STATUS", probe) for _ in range(size)]
+        assert [one.answer().code for one in answers] == [0] * size
+
+    with Daemon(suite, "--workers=3", "--rest=0.2") as daemon:
+        first = set(daemon.pids)
+
+        def grown() -> list[int]:
+            return [one["pid"] for one in daemon.status()["workers"] if one["calls"] >= GROWN]
+
+        while len(grown()) < 3:
+            crowd(30)
+        wait_until(lambda: len(grown()) == 1 and len(daemon.status()["workers"]) == 3)
+        warm = grown()[0]
+        assert warm in first
+        assert suite.call("STATUS", probe).code == 0
+        assert daemon.status()["lost"] == 0
+        assert suite.cold_runs() == []
+
+
+def test_calls_go_on_while_workers_are_replaced(suite: Suite) -> None:
+    """A worker may be dismissed in the very moment in which the kernel wakes it for a call."""
+    probe = {"cniVersion": "1.1.0", "name": "n", "type": "probe"}
+    with Daemon(suite, "--workers=3", "--rest=0") as daemon:
+        first = set(daemon.pids)
+        count = 0
+
+        def replaced() -> bool:
+            return len(first - {one["pid"] for one in daemon.status()["workers"]}) > 1
+
+        while not replaced() or count < 300:
+            answers = [suite.start("STATUS", probe) for _ in range(10)]
+            assert [one.answer().code for one in answers] == [0] * 10
+            count += 10
+        daemon.calls(count)
+        assert daemon.status()["lost"] == 0
+        assert suite.cold_runs() == []
