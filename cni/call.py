@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cni.bundle import Bundle
     from cni.jsonvalue import JsonObject
     from cni.result import Result
+    from cni.skel import Plugin
 
 COMMANDS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
 _ATTACHMENT_VERBS = ("ADD", "DEL", "CHECK")
@@ -121,9 +122,15 @@ def owner(network: str, attachment: Attachment) -> str:
     return f"{network}/{attachment.container_id}/{attachment.ifname}"
 
 
-def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = None) -> Call:
+def read_call(
+    environ: Mapping[str, str],
+    stdin: bytes,
+    bundle: Bundle | None = None,
+    plugin: Plugin | None = None,
+) -> Call:
     """Check a call's environment and config and freeze them.
 
+    plugin: whose call it is; without it, of one that needs all that there is.
     Raises CniError: INVALID_ENVIRONMENT names the variable, DECODE_FAILURE and INVALID_CONFIG the
     key, INCOMPATIBLE_VERSION the version that does not know the verb.
     """
@@ -139,7 +146,7 @@ def read_call(environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None = 
         raise CniError(INVALID_CONFIG, f'key "name" (the network\'s): {problem}')
     call = Call(command, network, version, config, stdin, environ, bundle=bundle)
     if command in _ATTACHMENT_VERBS:
-        return _with_attachment(call)
+        return _with_attachment(call, plugin)
     return _without_attachment(call)
 
 
@@ -169,13 +176,14 @@ def check_variables(environ: Mapping[str, str]) -> None:
             raise CniError(INVALID_ENVIRONMENT, f"{name}: {problem}")
 
 
-def _with_attachment(call: Call) -> Call:
+def _with_attachment(call: Call, plugin: Plugin | None) -> Call:
     environ = call.environ
+    enters = plugin is None or plugin.enters
     return replace(
         call,
         container_id=environ["CNI_CONTAINERID"],
         ifname=environ["CNI_IFNAME"],
-        netns=_netns(call.command, environ),
+        netns=_netns(call.command, environ, enters=enters),
         args=_args(call.command, environ.get("CNI_ARGS", "")),
         path=_path(environ),
         prev_result=_prev_result(call),
@@ -263,11 +271,12 @@ def _args(command: str, text: str) -> dict[str, str]:
     return args
 
 
-def _netns(command: str, environ: Mapping[str, str]) -> str:
+def _netns(command: str, environ: Mapping[str, str], *, enters: bool) -> str:
     """CNI_NETNS, proved to be a network namespace other than our own.
 
     A DEL gets the empty string where the namespace is gone: the path is missing, or is the plain
-    file that unmounting a namespace leaves. CNI_NETNS_OVERRIDE=1 allows our own.
+    file that unmounting a namespace leaves. CNI_NETNS_OVERRIDE=1 allows our own. A plugin that
+    enters none takes whatever the path leads to, if only not our own.
     """
     path = environ.get("CNI_NETNS", "")
     if not path:
@@ -293,6 +302,8 @@ def _netns(command: str, environ: Mapping[str, str]) -> str:
         )
     if command == "DEL":
         return ""
+    if not enters:
+        return path
     raise CniError(INVALID_ENVIRONMENT, f"CNI_NETNS: {quoted} {problem}")
 
 

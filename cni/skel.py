@@ -70,6 +70,10 @@ class Plugin:
     be missing: SPEC.md then has them succeed. needs: the capabilities (capabilities(7)) that not
     all of its verbs work without.
 
+    enters: whether any of its verbs enters the container's namespace. One that does not, as an IPAM
+    plugin, is also called without there being any, and CNI_NETNS may be any path but its own
+    namespace's.
+
     restore is no verb of the protocol, and no executable answers it: for an attachment that runs,
     lay down again what the packet filter and the host's sysctls have lost of what its ADD made. It
     takes a call such as CHECK's, touches no interface, allocates nothing, leaves alone what is
@@ -91,6 +95,7 @@ class Plugin:
     needs: tuple[str, ...] = _NEEDS
     restore: Callable[[Call], bool] | None = None
     explain: Callable[[Call], Explained] | None = None
+    enters: bool = True
 
     def added(self, call: Call) -> Result:
         """ADD, with errors that name this plugin and the network."""
@@ -236,9 +241,9 @@ def serve(
             obey()
             if "CNI_COMMAND" not in environ:
                 return _introduce(bundle.plugins[name]())
-            call = _call(environ, stdin, bundle)
-            version = call.version
             plugin = bundle.plugins[name]()
+            call = _call(environ, stdin, bundle, plugin)
+            version = call.version
             if command == "ADD":
                 _add(plugin, call, stdout)
             else:
@@ -262,7 +267,7 @@ def _introduce(plugin: Plugin) -> int:
     return 0
 
 
-def _call(environ: Mapping[str, str], stdin: Readable, bundle: Bundle) -> Call:
+def _call(environ: Mapping[str, str], stdin: Readable, bundle: Bundle, plugin: Plugin) -> Call:
     # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none of it.
     from cni.call import check_variables, read_call
     from cni.jsonvalue import MAX_DOCUMENT
@@ -272,7 +277,7 @@ def _call(environ: Mapping[str, str], stdin: Readable, bundle: Bundle) -> Call:
         config = stdin.read(MAX_DOCUMENT + 1)
     except OSError as error:
         raise CniError(IO_FAILURE, f"stdin cannot be read: {error.strerror}") from error
-    return read_call(environ, config, bundle)
+    return read_call(environ, config, bundle, plugin)
 
 
 def _add(plugin: Plugin, call: Call, stdout: Writable) -> None:

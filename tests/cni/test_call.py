@@ -18,7 +18,9 @@ from cni.errors import (
     SYSTEM,
     CniError,
 )
+from cni.record import replace
 from tests.cni.calls import Environment, config, environment
+from tests.cni.door import plugin
 from tests.cni.samples import DUAL_STACK
 from tests.kit.namespace import Namespace
 from tests.kit.versions import each_version, versions_since
@@ -199,6 +201,23 @@ def test_what_is_no_network_namespace(command: str, name: str, zoo: Path) -> Non
 @pytest.mark.parametrize("name", NO_NAMESPACE)
 def test_to_a_delete_such_a_namespace_is_gone(name: str, zoo: Path) -> None:
     assert read_call(environment("DEL", f"{zoo}/{name}"), config()).netns == ""
+
+
+@pytest.mark.parametrize("command", ["ADD", "CHECK"])
+@pytest.mark.parametrize("name", NO_NAMESPACE)
+def test_a_plugin_that_enters_none_takes_any_path(command: str, name: str, zoo: Path) -> None:
+    path = f"{zoo}/{name}"
+    stays = replace(plugin(), enters=False)
+    assert read_call(environment(command, path), config(), plugin=stays).netns == path
+    assert not read_call(environment("DEL", path), config(), plugin=stays).netns
+
+
+@pytest.mark.parametrize("command", ATTACHMENT_VERBS)
+def test_not_even_such_a_plugin_takes_its_own(command: str) -> None:
+    environ = environment(command, "/proc/self/ns/net")
+    with pytest.raises(CniError, match="is the plugin's own network namespace") as caught:
+        read_call(environ, config(), plugin=replace(plugin(), enters=False))
+    assert caught.value.code == INVALID_ENVIRONMENT
 
 
 @pytest.mark.parametrize("command", ATTACHMENT_VERBS)

@@ -188,6 +188,26 @@ def test_every_verb_of_an_ipam_plugin_and_of_loopback(both: Both) -> None:
     both.container.command("ip", "link", "set", "lo", "up")
 
 
+@pytest.mark.parametrize("netns", ["/dev/null", "/some/where"])
+def test_plugins_that_enter_no_namespace_need_none(netns: str, both: Both) -> None:
+    """/dev/null is what the reference's manual tries host-local with."""
+    ips = [{"address": "10.1.0.9/16", "interface": 0}]
+    made = {"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": netns}], "ips": ips}
+    ports = [{"hostPort": 8080, "containerPort": 80}]
+    for way in WAYS:
+        both.start(way)
+        network = both.network()
+        for keys in (
+            {"type": "host-local"},
+            {"type": "portmap", "prevResult": made, "runtimeConfig": {"portMappings": ports}},
+        ):
+            config = {**network, **keys}
+            result = both.call("ADD", config, environ={"CNI_NETNS": netns})
+            both.call("CHECK", {**config, "prevResult": result}, environ={"CNI_NETNS": netns})
+            both.call("DEL", config, environ={"CNI_NETNS": netns})
+    assert both.compare() == [0] * 6
+
+
 def test_every_version_of_the_specification(both: Both) -> None:
     for way in WAYS:
         both.start(way)

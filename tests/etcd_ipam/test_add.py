@@ -46,6 +46,15 @@ def test_the_result_of_each_version(node: Node, keys: Keys, version: str, tmp_pa
     }
 
 
+def test_it_enters_no_namespace_and_needs_none(node: Node, keys: Keys) -> None:
+    call = {"container": "vm7", "netns": "/dev/null"}
+    result = node.runtime.add(node.config, **call)
+    node.runtime.check(node.config, result, **call)
+    assert "owner/n1/vm7/eth0" in keys.all
+    node.runtime.delete(node.config, **call)
+    assert keys.all == {}
+
+
 @each_version
 def test_what_a_version_cannot_tell_is_not_taken(node: Node, keys: Keys, version: str) -> None:
     node.version = version

@@ -79,6 +79,14 @@ def test_del_of_what_never_was(world: World) -> None:
     one.delete()
 
 
+def test_it_enters_no_namespace_and_needs_none(world: World) -> None:
+    one = world.on("br0")
+    config = one.config("isolated")
+    one.runtime.add(config, container="c1", netns="/run/nowhere")
+    one.runtime.check(config, config["prevResult"], container="c1", netns="/dev/null")
+    one.delete()
+
+
 def test_two_attachments_of_one_address(world: World) -> None:
     # A container that a crashed host left behind may hold the address of one that lives.
     one, two = world.on("br0"), world.on("br0")

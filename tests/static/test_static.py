@@ -34,10 +34,7 @@ def config(*addresses: Document, version: str = "1.1.0", **keys: Any) -> Documen
     return {"cniVersion": version, "name": "net", "type": "static", "ipam": ipam, **keys}
 
 
-HERE: dict[str, Any] = {
-    "netns": "/proc/thread-self/ns/net",
-    "environ": {"CNI_NETNS_OVERRIDE": "1"},
-}
+HERE: dict[str, Any] = {"netns": "/dev/null"}
 """The plugin never looks at the namespace, so these tests make none."""
 
 
@@ -280,7 +277,6 @@ def test_the_same_answer_as_the_reference(version: str, runtime: Runtime) -> Non
             "CNI_NETNS": HERE["netns"],
             "CNI_ARGS": args,
             "CNI_PATH": "/usr/lib/cni",
-            **HERE["environ"],
         }
         theirs = subprocess.run(
             [REFERENCE],

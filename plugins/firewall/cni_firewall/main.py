@@ -105,5 +105,6 @@ PLUGIN = Plugin(
     status,
     restore=restore,
     needs=("CAP_NET_ADMIN",),
+    enters=False,
     explain=explain,
 )

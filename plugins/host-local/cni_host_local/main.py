@@ -58,5 +58,6 @@ PLUGIN = Plugin(
     gc=_gc,
     status=_status,
     needs=(),
+    enters=False,
     explain=_explain,
 )

@@ -114,5 +114,6 @@ PLUGIN = Plugin(
     status,
     restore=restore,
     needs=("CAP_NET_ADMIN",),
+    enters=False,
     explain=explain,
 )

@@ -80,5 +80,6 @@ PLUGIN = Plugin(
     check,
     status=status,
     needs=(),
+    enters=False,
     explain=explain,
 )
