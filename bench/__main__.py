@@ -16,8 +16,12 @@ from bench.field import Field, Suite, open_field, take_private_mounts
 from bench.fill import fill
 from bench.load import load
 from bench.notes import (
+    AFTER_CALLS,
+    AT_START,
     MEMORY_MB,
+    RESTED,
     alone_lines,
+    idle_memory,
     left_out_lines,
     memory_line,
     second_kernel_lines,
@@ -78,7 +82,7 @@ def main() -> int:
     write(path, {"machine": about, "memory": memory, "left out": every.left_out}, lines, rows)
     console.print(f"every sample: {path}", style="dim")
     missed = any(line.verdict is False for some in lines.values() for line in some)
-    return int(missed or bool(every.failed) or max(memory.values()) > MEMORY_MB)
+    return int(missed or bool(every.failed) or idle_memory(memory) > MEMORY_MB)
 
 
 def _arguments() -> argparse.Namespace:
@@ -137,17 +141,19 @@ def _arguments() -> argparse.Namespace:
 
 
 def _race_reference(wanted: argparse.Namespace, field: Field) -> tuple[list[Row], dict[str, float]]:
-    """The rows, and what memory the daemon took when it had nothing to do."""
+    """The rows, and what memory the daemon took before, right after and when it had rested."""
     cold, warm = field.ours(wanted.ours)
     assert warm.daemon
-    memory = {"at the start": warm.daemon.memory()}
+    memory = {AT_START: warm.daemon.memory()}
     suites = [cold, warm, field.reference(wanted.reference)]
     rows: list[Row] = []
     for case in against_reference():
         rows += race(case, suites, wanted.rounds)
     if wanted.load:
         rows += load(suites, [field.namespace() for _ in range(wanted.load)])
-    memory["after all calls"] = warm.daemon.memory()
+    memory[AFTER_CALLS] = warm.daemon.memory()
+    warm.daemon.rest()
+    memory[RESTED] = warm.daemon.memory()
     if refused := warm.daemon.refused():
         raise RuntimeError(f"{refused} warm calls ran cold")
     return rows, memory

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
 from bench.cpu import cpu_of
+from cnid.pool import GROWN_CALLS as GROWN
 from cnid.status import ask
 from tests.kit.namespace import Namespace
 
@@ -50,6 +52,21 @@ class Daemon:
     def memory(self) -> float:
         """MB (10^6 bytes) that it and its workers take: the sum of their proportional set sizes."""
         return sum(map(_pss, self._pids()))
+
+    def rest(self) -> None:
+        """Wait until it has replaced the workers that a crowd of calls has made grow."""
+        grown = [one["pid"] for one in ask(str(self.socket))["workers"] if one["calls"] >= GROWN]
+        waiting = select.poll()
+        ends = [os.pidfd_open(pid) for pid in grown]
+        for fd in ends:
+            waiting.register(fd, select.POLLIN)
+        for _ in grown[1:]:  # one of them stays
+            ended, _ = (waiting.poll(_SECONDS * 1000) or [(-1, 0)])[0]
+            if ended < 0:
+                raise RuntimeError(f"the workers {grown} were not replaced in {_SECONDS} seconds")
+            waiting.unregister(ended)
+        for fd in ends:
+            os.close(fd)
 
     def cpu(self) -> float:
         """Seconds of CPU time that it and its workers have used so far, what follows a call too."""

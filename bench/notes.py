@@ -11,6 +11,9 @@ from bench.field import REFERENCE
 from bench.report import MARKS
 
 MEMORY_MB = 60
+AT_START = "at the start"
+AFTER_CALLS = "right after all calls"
+RESTED = "when they were over"
 _SECOND_KERNEL = (
     "User-Mode-Linux is a kernel that runs as a program, here on one CPU: all that a process asks "
     "of it takes many times as long, so its ratios hold only among themselves. Its CPU time comes "
@@ -21,8 +24,13 @@ _SECOND_KERNEL = (
 def memory_line(memory: dict[str, float]) -> str:
     """The daemon's memory at different times, MB, for a person."""
     said = ", ".join(f"{value:.0f} MB {when}" for when, value in memory.items())
-    mark = MARKS[max(memory.values()) <= MEMORY_MB]
-    return f"Memory of cnid and its workers, idle (PSS): {said}; bar ≤ {MEMORY_MB} MB {mark}"
+    mark = MARKS[idle_memory(memory) <= MEMORY_MB]
+    return f"Memory of cnid and its workers (PSS): {said}; idle ≤ {MEMORY_MB} MB {mark}"
+
+
+def idle_memory(memory: dict[str, float]) -> float:
+    """The most of those when nothing had been called for a while."""
+    return max(memory[AT_START], memory[RESTED])
 
 
 def left_out_lines(left_out: Mapping[str, str], failed: Collection[str]) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cni.skel import Plugin
     from cnid.guard import Guard
 
-_GROWN_CALLS = 10
+GROWN_CALLS = 10
 """After so many calls a worker has come to some memory of its own: 2 to 5 MB."""
 _REST_SECONDS = 1.0
 """What passes before the next fork when one failed, or made a worker that served nothing."""
@@ -134,7 +134,7 @@ class Pool:
         Not the one that served last: whose memory is warm serves the next call.
         """
         before = time.monotonic() - self._rested
-        grown = [one for one in self.members if one.calls >= _GROWN_CALLS and not one.leaving]
+        grown = [one for one in self.members if one.calls >= GROWN_CALLS and not one.leaving]
         warm = max(grown, key=lambda one: one.latest, default=None)
         for one in grown:
             if one is not warm and not one.busy and one.latest < before:

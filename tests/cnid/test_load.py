@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from cnid.pool import GROWN_CALLS
 from tests.cnid.daemon import Daemon, Gate, Suite, wait_until
 from tests.kit.host import Host
 from tests.kit.namespace import CLONE_NEWNET, Namespace, in_thread, libc
 
 CONTAINERS = 200
-GROWN = 10  # calls, of which `pool` takes a worker to have grown
+
 MEMORY = 60 << 20
 """Bytes, PSS, of the daemon and all its workers together."""
 
@@ -164,7 +165,7 @@ def test_workers_that_a_crowd_made_grow_are_replaced_when_it_is_over(suite: Suit
         first = set(daemon.pids)
 
         def grown() -> list[int]:
-            return [one["pid"] for one in daemon.status()["workers"] if one["calls"] >= GROWN]
+            return [one["pid"] for one in daemon.status()["workers"] if one["calls"] >= GROWN_CALLS]
 
         while len(grown()) < 3:
             crowd(30)
