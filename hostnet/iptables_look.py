@@ -13,9 +13,9 @@ import os
 import struct
 
 from hostnet.lock import NamespaceLock
+from hostnet.netfilter import header
 from hostnet.netlink import NetlinkError
-from hostnet.nfelement import header
-from hostnet.nftable import chain_exists, tables
+from hostnet.nfchain import chain_exists, tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

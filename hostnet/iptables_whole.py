@@ -14,10 +14,9 @@ import os
 import sys
 
 from hostnet.iptables_look import FAMILY, LEGACY, NFT
+from hostnet.netfilter import header
 from hostnet.netlink import NetlinkError, attr_str, parse, to_str
-from hostnet.nfchain import base_chains
-from hostnet.nfelement import header
-from hostnet.nftable import GETRULE, RULE_CHAIN, RULE_TABLE
+from hostnet.nfchain import GETRULE, RULE_CHAIN, RULE_TABLE, base_chains
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

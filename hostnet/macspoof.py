@@ -16,8 +16,9 @@ import struct
 from hostnet import condition, nft
 from hostnet.lock import NamespaceLock
 from hostnet.netlink import parse, to_str
+from hostnet.nfchain import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists
 from hostnet.nfelement import VERDICT, Element, Map, get
-from hostnet.nftable import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists, rules
+from hostnet.nftable import rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 # <linux/netfilter/nf_tables.h>
 GETGEN = 0xA10
 GEN_ID = 1
-_ALL_FAMILIES = b"\x01\0\0\0"  # struct nfgenmsg: NFPROTO_INET, version 0, resource 0
+
+# <linux/netfilter.h>
+_FAMILIES = {"inet": 1, "ip": 2, "bridge": 7, "ip6": 10}
+FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
+
+
+def header(family: str) -> bytes:
+    """The nfgenmsg header of a message about a table of this family (ip, ip6, inet, bridge)."""
+    return bytes([_FAMILIES[family], 0, 0, 0])
+
+
+INET = header("inet")
 
 _kept: list[Netfilter] | None = None
 """The socket that waits for its next use; None in a process that keeps none."""
@@ -107,7 +118,7 @@ class Netfilter(Netlink):
 
         Raises NetlinkError, EINVAL where the kernel has no nftables, EPERM without CAP_NET_ADMIN.
         """
-        answers = self.request(GETGEN, _ALL_FAMILIES, 0, "read the generation of nftables' rules")
+        answers = self.request(GETGEN, INET, 0, "read the generation of nftables' rules")
         number = int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
         if number != self._generation:
             self._known.clear()

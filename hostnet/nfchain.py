@@ -1,4 +1,5 @@
-"""Chains of nftables, whoever's they are: where packets enter them, and their rules as they stand.
+"""Tables and chains of nftables, whoever's they are: which there are, where packets enter them, and
+their rules as they stand.
 
 Those of iptables-nft are among them. Our own are declared and looked over in `nftable`.
 """
@@ -7,27 +8,28 @@ from __future__ import annotations
 
 import errno
 
+from hostnet.netfilter import FAMILY_NAMES, INET, header
 from hostnet.netlink import NetlinkError, attr_str, parse, to_str
-from hostnet.nfelement import FAMILY_NAMES, header
-from hostnet.nftable import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_POLICY,
-    CHAIN_TABLE,
-    GETCHAIN,
-    GETRULE,
-    HOOK_NUMBER,
-    HOOK_PRIORITY,
-    NF_ACCEPT,
-    RULE_CHAIN,
-    RULE_TABLE,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hostnet.netfilter import Netfilter
 
-_CHAIN_TYPE = 7  # <linux/netfilter/nf_tables.h>
+# <linux/netfilter/nf_tables.h>
+GETTABLE = 0xA01
+GETCHAIN = 0xA04
+GETRULE = 0xA07
+TABLE_NAME = 1
+CHAIN_TABLE = 1
+CHAIN_NAME = 3
+CHAIN_HOOK = 4
+CHAIN_POLICY = 5
+_CHAIN_TYPE = 7
+HOOK_NUMBER = 1
+HOOK_PRIORITY = 2
+NF_ACCEPT = 1
+RULE_TABLE = 1
+RULE_CHAIN = 2
 _ALL_FAMILIES = bytes(4)
 
 
@@ -54,6 +56,31 @@ class NfChain:
 
     def __str__(self) -> str:
         return f"chain {self.name} of the nftables table {self.family} {self.table}"
+
+
+def tables(nl: Netfilter) -> set[tuple[str, str]]:
+    """Family and name of all tables there are; one dump. Raises NetlinkError."""
+    found = set()
+    for _type, body in nl.dump(GETTABLE, _ALL_FAMILIES, "list the nftables tables"):
+        family = FAMILY_NAMES.get(body[0])
+        if family is not None:
+            found.add((family, to_str(parse(body, 4)[TABLE_NAME])))
+    return found
+
+
+def chain_exists(nl: Netfilter, table: str, chain: str, family: bytes = INET) -> bool:
+    """Whether there is such a chain; `family` is the header of a message about its table.
+
+    Raises NetlinkError.
+    """
+    payload = family + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
+    try:
+        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table {table}")
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
 
 
 def base_chains(nl: Netfilter, family: str = "") -> list[NfChain]:

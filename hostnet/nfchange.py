@@ -14,6 +14,7 @@ import struct
 import time
 
 from hostnet import condition
+from hostnet.netfilter import INET
 from hostnet.netlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -23,7 +24,7 @@ from hostnet.netlink import (
     attr_str,
     nested,
 )
-from hostnet.nfelement import DELSETELEM, INET, LIST_ELEMENTS, NEWSETELEM
+from hostnet.nfelement import DELSETELEM, LIST_ELEMENTS, NEWSETELEM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

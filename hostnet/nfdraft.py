@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hostnet.nfchain import chain_exists
 from hostnet.nfchange import Changes
 from hostnet.nfelement import get
-from hostnet.nftable import chain_exists
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import struct
 
+from hostnet.netfilter import header
 from hostnet.netlink import (
     DUMP_ATTEMPTS,
     NetlinkError,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     Value: TypeAlias = "int | str | ipaddress.IPv4Address | ipaddress.IPv6Address"
     Values: TypeAlias = tuple[Value, ...]
 
-NFPROTO_INET = 1
 NFPROTO_IPV4 = 2
 NFPROTO_IPV6 = 10
 
@@ -53,20 +53,6 @@ DATA_VERDICT = 2
 VERDICT_CODE = 1
 VERDICT_CHAIN = 2
 NFT_JUMP = 0xFFFFFFFD
-
-# <linux/netfilter.h>
-_FAMILIES = {"inet": NFPROTO_INET, "ip": NFPROTO_IPV4, "bridge": 7, "ip6": NFPROTO_IPV6}
-
-
-FAMILY_NAMES = {number: name for name, number in _FAMILIES.items()}
-
-
-def header(family: str) -> bytes:
-    """The nfgenmsg header of a message about a table of this family (ip, ip6, inet, bridge)."""
-    return struct.pack("!BBH", _FAMILIES[family], 0, 0)
-
-
-INET = header("inet")
 
 LONGEST_COMMENT = 127
 """Bytes; libnftables refuses longer ones (NFTNL_UDATA_COMMENT_MAXLEN with its NUL)."""

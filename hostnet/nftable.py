@@ -13,8 +13,24 @@ from __future__ import annotations
 import errno
 
 from hostnet import condition, nft
+from hostnet.netfilter import header
 from hostnet.netlink import NetlinkError, attr_str, parse, to_str
-from hostnet.nfelement import FAMILY_NAMES, INET, comment_of, header
+from hostnet.nfchain import (
+    CHAIN_HOOK,
+    CHAIN_NAME,
+    CHAIN_POLICY,
+    CHAIN_TABLE,
+    GETCHAIN,
+    GETRULE,
+    GETTABLE,
+    HOOK_NUMBER,
+    HOOK_PRIORITY,
+    NF_ACCEPT,
+    RULE_CHAIN,
+    RULE_TABLE,
+    TABLE_NAME,
+)
+from hostnet.nfelement import comment_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,22 +40,9 @@ if TYPE_CHECKING:
     from hostnet.nfelement import Map
 
 # <linux/netfilter/nf_tables.h>
-GETTABLE = 0xA01
-GETCHAIN = 0xA04
-GETRULE = 0xA07
 GETSET = 0xA0A
-TABLE_NAME = 1
 TABLE_FLAGS = 2
 NFT_TABLE_F_DORMANT = 1
-CHAIN_TABLE = 1
-CHAIN_NAME = 3
-CHAIN_HOOK = 4
-CHAIN_POLICY = 5
-HOOK_NUMBER = 1
-HOOK_PRIORITY = 2
-NF_ACCEPT = 1
-RULE_TABLE = 1
-RULE_CHAIN = 2
 RULE_HANDLE = 3
 RULE_USERDATA = 7
 SET_TABLE = 1
@@ -233,31 +236,6 @@ def rules(nl: Netfilter, table: str, chain: str, family: str = "inet") -> list[s
         raise
     found = [comment_of(parse(body, 4).get(RULE_USERDATA, b"")) for _type, body in answers]
     nl.remember(where, chain, found=found)
-    return found
-
-
-def chain_exists(nl: Netfilter, table: str, chain: str, family: bytes = INET) -> bool:
-    """Whether there is such a chain; `family` is the header of a message about its table.
-
-    Raises NetlinkError.
-    """
-    payload = family + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
-    try:
-        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table {table}")
-    except NetlinkError as error:
-        if error.errno == errno.ENOENT:
-            return False
-        raise
-    return True
-
-
-def tables(nl: Netfilter) -> set[tuple[str, str]]:
-    """Family and name of all tables there are; one dump. Raises NetlinkError."""
-    found = set()
-    for _type, body in nl.dump(GETTABLE, bytes(4), "list the nftables tables"):
-        family = FAMILY_NAMES.get(body[0])
-        if family is not None:
-            found.add((family, to_str(parse(body, 4)[TABLE_NAME])))
     return found
 
 

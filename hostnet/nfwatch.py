@@ -9,8 +9,8 @@ too, but there our own changes are made by its programs and cannot be told from 
 from __future__ import annotations
 
 from hostnet.monitor import Monitor
+from hostnet.netfilter import FAMILY_NAMES
 from hostnet.netlink import NETLINK_NETFILTER, parse, to_str
-from hostnet.nfelement import FAMILY_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from cnitool.doctor.model import ERROR, NOTE, OK, WARNING, Finding
 from hostnet import netfilter
 from hostnet.iptables import IptablesError, Tool
 from hostnet.iptables_look import Here
-from hostnet.nftable import tables
+from hostnet.nfchain import tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 from hostnet import nft
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import NetlinkError
+from hostnet.nfchain import chain_exists
 from hostnet.nfchange import Changes, ContentionError, change
 from hostnet.nfelement import VERDICT, Element, Map, dump, get, number
-from hostnet.nftable import chain_exists
 from tests.kit.host import Host
 
 TABLE = "changes"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from cni.errors import INVALID_CONFIG, TRY_AGAIN_LATER, UNSUPPORTED_FIELD, CniError
 from cni_firewall.config import ADMIN_CHAIN
 from cni_firewall.tables import ADMIN, ALONE, BRIDGED, NAME, REGISTRY, TABLE, pack, unpack
+from hostnet.nfchain import chain_exists
 from hostnet.nfchange import ContentionError
 from hostnet.nfelement import get
-from hostnet.nftable import chain_exists, rules
+from hostnet.nftable import rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
