@@ -31,6 +31,8 @@ def test_what_is_read() -> None:
     assert read(call(pciBusID="0000:00:1f.6")).pci == "0000:00:1f.6"
     found = read(call(runtimeConfig={"deviceID": "mlx5_core.sf.4"}, ipam={"type": "static"}))
     assert found == HostDevice(Common("static"), device_id="mlx5_core.sf.4")
+    found = read(call(device="eth1", useInterfaceNetwork=True))
+    assert found == HostDevice(Common(), device="eth1", with_network=True)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_what_is_read() -> None:
         ("pciBusID", 5, "a string"),
         ("runtimeConfig.deviceID", "a/b", "name on its bus"),
         ("runtimeConfig", 5, "an object"),
+        ("useInterfaceNetwork", "true", "true or false"),
         ("dns", 5, "an object"),
         ("ipam", 5, "an object"),
     ],
@@ -66,7 +69,11 @@ def test_a_wrong_value_is_named(key: str, value: Any, expected: str) -> None:
 
 
 def test_no_device() -> None:
-    for keys in ({}, {"device": "", "hwaddr": "", "runtimeConfig": {}}):
+    for keys in (
+        {},
+        {"device": "", "hwaddr": "", "runtimeConfig": {}},
+        {"useInterfaceNetwork": True},
+    ):
         with pytest.raises(CniError, match="specify either") as caught:
             read(call(**keys))
         assert caught.value.code == INVALID_CONFIG

@@ -287,6 +287,10 @@ def test_a_device_in_user_space(
     runtime.delete(with_addresses, netns=container)
     assert set(container.links()) == {"lo"}
     assert fake.calls == ["ADD c1", "CHECK c1", "DEL c1"]
+    whole = {**config, "useInterfaceNetwork": True}
+    with pytest.raises(PluginError, match=f'"useInterfaceNetwork".*driver {driver}') as caught:
+        runtime.add(whole, netns=container)
+    assert caught.value.code == INVALID_CONFIG
     failing = {**config, "ipam": fake.section("10.1.0.2/16", fail=["ADD"])}
     with pytest.raises(PluginError, match="told to fail") as caught:
         runtime.add(failing, netns=container)

@@ -23,7 +23,7 @@ class HostDevice:
 
     device: its name. hwaddr: its hardware address. kernel_path: its place below /sys/devices.
     pci: its address on the PCI bus. device_id: of the runtime, on the PCI or the auxiliary bus; it
-    goes before `pci`.
+    goes before `pci`. with_network: whether its addresses, routes and rules go along.
     """
 
     common: Common
@@ -32,11 +32,13 @@ class HostDevice:
     kernel_path: str = ""
     pci: str = ""
     device_id: str = ""
+    with_network: bool = False
 
 
 def read(call: Call) -> HostDevice:
     """Read and check the whole config. Raises CniError(INVALID_CONFIG), which names the key."""
     config = call.config
+    with_network = config.boolean("useInterfaceNetwork")
     found = HostDevice(
         common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config)),
         device=_device(config),
@@ -44,8 +46,9 @@ def read(call: Call) -> HostDevice:
         kernel_path=_kernel_path(config),
         pci=_bus_name(config, "pciBusID"),
         device_id=_bus_name(config.object("runtimeConfig"), "deviceID"),
+        with_network=with_network,
     )
-    if found == HostDevice(found.common):
+    if found == HostDevice(found.common, with_network=with_network):
         raise CniError(
             INVALID_CONFIG,
             'specify either "device", "hwaddr", "kernelpath" or "pciBusID", or have the runtime '

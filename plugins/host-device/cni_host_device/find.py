@@ -97,7 +97,8 @@ def _on_bus(config: HostDevice) -> tuple[str, str]:
 def is_in_user_space(config: HostDevice) -> bool:
     """Whether it is a PCI device that a driver for user space has (DPDK): it has no interface.
 
-    Raises CniError(INVALID_CONFIG) for a device that is not there or has no driver.
+    Raises CniError(INVALID_CONFIG) for a device that is not there or has no driver, and where the
+    network of such a device is wanted.
     """
     pci, _ = _on_bus(config)
     if not pci:
@@ -110,7 +111,16 @@ def is_in_user_space(config: HostDevice) -> bool:
             f'key "{_bus_key(config)}": found "{pci}", expected a PCI device with a driver: '
             f"{error.strerror}: {_PCI}/{pci}/driver",
         ) from None
-    return os.path.basename(driver) in _USERSPACE_DRIVERS
+    driver = os.path.basename(driver)
+    if driver not in _USERSPACE_DRIVERS:
+        return False
+    if config.with_network:
+        raise CniError(
+            INVALID_CONFIG,
+            f'key "useInterfaceNetwork": found true, expected false for {pci}: the driver {driver} '
+            "leaves the host no interface that had addresses",
+        )
+    return True
 
 
 def _by_name(nl: Netlink, name: str) -> Link:

@@ -30,6 +30,10 @@ def add(call: Call) -> Result:
     config = read(call)
     if find.is_in_user_space(config):
         return attach.without_link(call, config.common)
+    if config.with_network:
+        from cni_host_device import network
+
+        return network.add(call, config)
 
     def prepare(scene: Scene) -> Callable[[], Link]:
         found = find.find(scene.outside, config)
@@ -83,6 +87,10 @@ def check(call: Call) -> None:
             yield f'interface {inner.name} has the alias "{inner.alias}", expected {expected}'
         elif config.device not in ("", name, *inner.altnames):
             yield f"interface {inner.name} is {name} of the host, expected {config.device}"
+        if told is not None and told.rules:
+            from cni_host_device import network
+
+            yield from network.problems(sight, told.rules)
 
     checks.check(call, config.common, None, problems)
 
@@ -142,7 +150,11 @@ def explain(call: Call) -> Explained:
         return explaining.link(call, config.common, "name", (before,), verb=USES)
     with Netlink() as nl:
         found = find.find(nl, config)
-    details = (f"{found.name} of this host, which it is again when it comes back",)
+        details = (f"{found.name} of this host, which it is again when it comes back",)
+        if config.with_network:
+            from cni_host_device import network
+
+            return network.explain(call, config, network.read(nl, found.device), details)
     return explaining.link(call, config.common, "device", (), details, verb=TAKES)
 
 

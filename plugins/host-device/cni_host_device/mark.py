@@ -7,7 +7,7 @@ brings a physical one back from a namespace that has gone:
   finds the device at once; with a `u` at the end where it was up on the host;
 - the record, `cni0123456789a=COOKIE=NAME`: its name on the host, and the number of the container's
   namespace. A device in another namespace has been taken from this attachment without our knowing,
-  as the reference does, which leaves both names on it.
+  as the reference does, which leaves both names on it. `COOKIE+2` says that two rules went along.
 
 The alias says the name too, for the reference; but whoever describes an interface in its container
 writes there as well. The config says what is wanted now, which need not be what ADD has moved.
@@ -37,10 +37,14 @@ _DIGITS = 11
 
 @record
 class Home:
-    """cookie: of the namespace it was moved into, empty where unknown. name: on the host."""
+    """cookie: of the namespace it was moved into, empty where unknown. name: on the host.
+
+    rules: how many went into the container with it.
+    """
 
     cookie: str
     name: str
+    rules: int = 0
 
 
 def marks(of: str) -> tuple[str, str]:
@@ -66,7 +70,8 @@ def put(nl: Netlink, device: Link, of: str, *, up: bool, home: Home) -> None:
     Those are stale: it is here. Raises NetlinkError.
     """
     key = label.temporary_name(of)
-    wanted = (marks(of)[up], f"{key}={home.cookie}={home.name}")
+    rules = f"+{home.rules}" if home.rules else ""
+    wanted = (marks(of)[up], f"{key}={home.cookie}{rules}={home.name}")
     try:
         missing = [one for one in wanted if one not in device.altnames]
         if missing:
@@ -115,9 +120,10 @@ def home(device: Link, key: str = "") -> Home | None:
     for text in device.altnames:
         found, _, rest = text.partition("=")
         if rest and key_of(text) and key in ("", found):
-            told = Home(*rest.partition("=")[::2])
-            if not ifname_problem(told.name):
-                return told
+            where, _, name = rest.partition("=")
+            there, _, rules = where.partition("+")
+            if not ifname_problem(name):
+                return Home(there, name, int(rules) if rules.isdecimal() else 0)
     return None
 
 

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 _IFLA_PERM_ADDRESS = 54  # linux/if_link.h: the one that the hardware was made with
 
 
-def take(scene: Scene, found: Found) -> Link:
+def take(scene: Scene, found: Found, *, rules: int = 0) -> Link:
     """Move the device into the container, under its name there; noted in the undo stack.
 
-    What it had on the host, an ADD that fails gives back with it. Raises OSError.
+    What it had on the host, an ADD that fails gives back with it. rules: how many of the host's
+    will go along. Raises OSError.
     """
     nl, call, device = scene.outside, scene.call, found.device
     scene.undo.push(_undo, scene, found.name, Settings(nl, device))
-    home = mark.Home(mark.cookie(scene.inside), found.name)
+    home = mark.Home(mark.cookie(scene.inside), found.name, rules)
     mark.put(nl, device, call.owner, up=found.up, home=home)
     link.change(nl, device.index, netns_fd=scene.ns.fileno(), name=call.ifname, alias=found.name)
     return link.get(scene.inside, call.ifname)
@@ -47,6 +48,7 @@ def _undo(scene: Scene, name: str, before: Settings) -> None:
         inside = link.find(scene.inside, scene.call.ifname)
         inside = inside if inside is not None and inside.alias == name else None
     if inside is not None:
+        _require_free(scene.outside, inside, name)
         _move_back(scene.inside, scene.outside, inside, name)
     tidy(scene.outside, scene.call)
     device = link.find(scene.outside, name)
@@ -64,13 +66,20 @@ def bring_back(inside: Netlink, outside: Netlink, call: Call, config: HostDevice
     found = found or _of_reference(inside, call, config)
     if found is None:
         return
-    name = _name(found, label.temporary_name(call.owner))
+    key = label.temporary_name(call.owner)
+    name = _name(found, key)
     if not name:
         raise CniError(
             IN_THE_WAY,
             f"interface {found.name} in {call.netns} has no alias to say what it is called on "
             f"the host: set one (ip link set {found.name} alias NAME)",
         )
+    _require_free(outside, found, name)
+    told = mark.home(found, key) if ours else None
+    if told is not None and told.rules:
+        from cni_host_device import network
+
+        network.remove_rules(inside, found)
     _move_back(inside, outside, found, name)
     back = None if ours else link.find(outside, name)
     if back is not None:
@@ -160,7 +169,7 @@ def _is_name(text: str) -> bool:
     return not ifname_problem(text)
 
 
-def _move_back(inside: Netlink, outside: Netlink, found: Link, name: str) -> None:
+def _require_free(outside: Netlink, found: Link, name: str) -> None:
     there = link.find(outside, name)
     if there is not None:
         raise CniError(
@@ -168,6 +177,9 @@ def _move_back(inside: Netlink, outside: Netlink, found: Link, name: str) -> Non
             f"{found.name} cannot go back to the host as {name}, for there is another interface "
             f"of that name (index {there.index}): rename that one",
         )
+
+
+def _move_back(inside: Netlink, outside: Netlink, found: Link, name: str) -> None:
     link.set_down(inside, found.index)
     if link.find(inside, name) is None:
         # So that the host, and udev there, never sees it under another name.
