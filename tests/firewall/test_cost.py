@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cni_firewall.tables import APART, REGISTRY, Guarded, pack
+from cni_firewall.guarded import APART, Guarded
+from cni_firewall.tables import REGISTRY, pack
 from hostnet import nft
 from hostnet.netfilter import Netfilter
 from hostnet.nfchange import Changes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cni_firewall import forward, nftables, plan, withdraw
+from cni_firewall import plan
 from cni_firewall.config import FIREWALLD
-from hostnet.nfowner import Owner
+from hostnet import netfilter
 from hostnet.undo import Undo
 from wiring import backend
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_firewall.bus import Bus
     from cni_firewall.config import Config
-    from cni_firewall.tables import Guarded
+    from cni_firewall.guarded import Guarded
+    from hostnet.netfilter import Netfilter
 
 
 def add(call: Call, config: Config, result: Result) -> None:
@@ -50,25 +51,42 @@ def _add(call: Call, config: Config, result: Result, bus: Bus | None) -> None:
     if nl is None:
         _give_by_iptables(call, config, wanted)
         return
+    with nl:
+        _give_by_nftables(call, config, wanted, nl, bus)
+
+
+def _give_by_nftables(
+    call: Call, config: Config, wanted: list[Guarded], nl: Netfilter, bus: Bus | None
+) -> None:
+    from cni_firewall import forward, nftables, withdraw
+    from hostnet.nfowner import Owner
+
     owner = Owner(call.owner)
     addresses = [one.address for one in wanted if one.address is not None]
     versions = sorted({one.version for one in addresses})
-    with nl:
-        forward.require_way(nl, versions)
-        with Undo() as undo:
-            # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
-            undo.push(withdraw.take_back, nl, call.environ, owner)
-            nftables.give(nl, owner, config, wanted)
-            if bus is not None:
-                from cni_firewall import firewalld
+    forward.require_way(nl, versions)
+    with Undo() as undo:
+        # Noted first: when the kernel's answer gets lost, nobody knows whether it was done.
+        undo.push(withdraw.take_back, nl, call.environ, owner)
+        nftables.give(nl, owner, config, wanted)
+        if bus is not None:
+            from cni_firewall import firewalld
 
-                firewalld.admit(bus, config.zone, addresses)
-            forward.open_iptables(nl, config, versions)
+            firewalld.admit(bus, config.zone, addresses)
+        forward.open_iptables(nl, config, versions)
 
 
 def _give_by_iptables(call: Call, config: Config, wanted: list[Guarded]) -> None:
-    from cni_firewall import by_iptables
+    from cni_firewall import by_iptables, iptables_withdraw
+
+    def take_back() -> None:
+        nl = netfilter.find()
+        try:
+            iptables_withdraw.remove(nl, call.owner)
+        finally:
+            if nl is not None:
+                nl.close()
 
     with Undo() as undo:
-        undo.push(withdraw.remove, call.environ, call.owner)
+        undo.push(take_back)
         by_iptables.give(call.owner, config, wanted)

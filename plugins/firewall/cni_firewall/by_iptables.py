@@ -18,7 +18,7 @@ it costs packets nothing: it says which addresses are the attachment's, and on w
 
 from __future__ import annotations
 
-from cni_firewall.tables import ALONE, APART
+from cni_firewall.guarded import ALONE, APART
 from hostnet.iptables import Tool, edit, leads_to, option, same, words
 from hostnet.iptables_look import FAMILY, LEGACY, Blob
 from wiring import xtables
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cni_firewall.config import Config
-    from cni_firewall.tables import Guarded
+    from cni_firewall.guarded import Guarded
     from hostnet.iptables import Chains, Changes, Ruleset
     from hostnet.iptables_look import Here
     from hostnet.netfilter import Netfilter

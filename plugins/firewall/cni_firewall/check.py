@@ -5,7 +5,7 @@ from __future__ import annotations
 from cni.errors import CHECK_FAILED, CniError
 from cni_firewall import forward, nftables, plan
 from cni_firewall.config import FIREWALLD
-from cni_firewall.tables import ZONED
+from cni_firewall.guarded import ZONED
 from hostnet import netfilter
 from hostnet.netfilter import Netfilter
 from hostnet.nfowner import Owner

@@ -11,7 +11,8 @@ import errno
 
 from cni.errors import IN_THE_WAY, INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni_firewall.bus import Bus, BusError
-from cni_firewall.tables import CONTAINERS, REGISTRY, ZONED
+from cni_firewall.guarded import ZONED
+from cni_firewall.tables import CONTAINERS, REGISTRY
 from hostnet import condition
 from hostnet.nfdraft import Draft
 from hostnet.nfelement import Element
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cni.ip import Address
-    from cni_firewall.tables import Guarded
+    from cni_firewall.guarded import Guarded
     from hostnet.netfilter import Netfilter
 
 NAME = "org.fedoraproject.FirewallD1"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from cni.errors import INVALID_CONFIG, TRY_AGAIN_LATER, UNSUPPORTED_FIELD, CniError
 from cni_firewall.config import ADMIN_CHAIN
-from cni_firewall.tables import ADMIN, ALONE, BRIDGED, NAME, REGISTRY, TABLE, pack, unpack
+from cni_firewall.guarded import ALONE
+from cni_firewall.tables import ADMIN, BRIDGED, NAME, REGISTRY, TABLE, pack, unpack
 from hostnet.nfchain import chain_exists
 from hostnet.nfchange import ContentionError
 from hostnet.nfelement import get
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cni_firewall.config import Config
-    from cni_firewall.tables import Guarded
+    from cni_firewall.guarded import Guarded
     from hostnet.netfilter import Netfilter
     from hostnet.nfowner import Owner
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cni.errors import INVALID_CONFIG, CniError
 from cni.names import ifname_problem
 from cni_firewall.config import ISOLATED, OPEN
-from cni_firewall.tables import ALONE, APART, ZONED, Guarded
+from cni_firewall.guarded import ALONE, APART, ZONED, Guarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cni.result import Result
     from cni_firewall.bus import Bus
     from cni_firewall.config import Config
-    from cni_firewall.tables import Guarded
+    from cni_firewall.guarded import Guarded
 
 
 def restore(call: Call, config: Config, result: Result) -> bool:

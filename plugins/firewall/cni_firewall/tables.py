@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from cni.record import record
+from cni_firewall.guarded import ALONE, APART, Guarded
 from hostnet.nfelement import Element, Map, mapped, number, unmapped
 from hostnet.nfowner import Registry
 from hostnet.nftable import Chain, Table
@@ -27,7 +27,6 @@ from hostnet.nftable import Chain, Table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from ipaddress import IPv4Address
 
     from hostnet.nfelement import Values
     from hostnet.nfowner import Owner
@@ -39,32 +38,11 @@ PASS = 0x1000
 reference's, 14 and 15 Kubernetes', from 16 on Calico's, Weave's and Tailscale's.
 """
 
-# What a record says about its container besides address, bridge and port.
-APART = 1
-"""The network is kept apart from others that are."""
-ALONE = 2
-"""And the containers from each other."""
-ZONED = 4
-"""The address is in a zone of firewalld."""
-
 CONTAINERS = {v: Map(NAME, f"containers{v}", f"ipv{v}_addr", shared=True) for v in (4, 6)}
 BRIDGES = Map(NAME, "bridges", "ifname", shared=True)
 OWN = Map(NAME, "own", "ifname . ifname", shared=True)
 SEPARATE = Map(NAME, "apart", "ifname . ifname", shared=True)
 PORTS = Map(NAME, "ports", "ifname", shared=True, family="bridge")
-
-
-@record
-class Guarded:
-    """An address of a container. address: None for a container without any. bridge, port: the
-    host's links that lead to it, empty where nothing has to be known of them. flags: APART, ALONE,
-    ZONED.
-    """
-
-    address: IPv4Address | IPv6Address | None
-    bridge: str = ""
-    port: str = ""
-    flags: int = 0
 
 
 def pack(one: Guarded) -> Values:

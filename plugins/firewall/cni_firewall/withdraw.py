@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from cni_firewall import nftables
-from cni_firewall.tables import REGISTRY, ZONED
+from cni_firewall import iptables_withdraw, nftables
+from cni_firewall.guarded import ZONED
+from cni_firewall.tables import REGISTRY
 from hostnet import netfilter
 from hostnet.iptables_look import Here
 from hostnet.nfowner import Owner
@@ -24,28 +25,11 @@ def remove(environ: Mapping[str, str], owner: str, addresses: Collection[str] = 
     """
     nl = netfilter.find()
     if nl is None:
-        _remove_by_iptables(nl, owner, addresses)
+        iptables_withdraw.remove(nl, owner, addresses)
         return
     with nl:
         take_back(nl, environ, Owner(owner))
-        _remove_by_iptables(nl, owner, addresses)
-
-
-def _remove_by_iptables(nl: Netfilter | None, owner: str, addresses: Collection[str]) -> None:
-    here = Here.settled(nl)
-    if not here.any("filter"):
-        return
-    from wiring import xtables
-
-    places = here.with_chain("filter", xtables.own_chain(owner))
-    unnamed = addresses and here.with_chain("filter", "CNI-FORWARD")
-    if not places and not unnamed:
-        return
-    from cni_firewall import by_iptables
-
-    by_iptables.remove(places, owner)
-    if unnamed:
-        by_iptables.remove_unnamed(nl, unnamed, addresses)
+        iptables_withdraw.remove(nl, owner, addresses)
 
 
 def sweep(environ: Mapping[str, str], network: str, keep: Collection[str]) -> None:
