@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -78,7 +79,7 @@ def cloud(host: Host, peer: Namespace) -> Iterator[None]:
     set_all(host, CLOUD)
     yield
     for priority in range(500, 505):
-        host.command("ip", "rule", "delete", "priority", str(priority))
+        host.command("ip", "rule", "delete", "priority", str(priority), check=False)
 
 
 @pytest.fixture
@@ -289,6 +290,29 @@ def test_explain(config: dict[str, Any], runtime: Runtime, container: Namespace)
     for one in (*ADDRESSES, "172.16.0.1", "from 10.2.0.2/32", "table 1000"):
         assert one in text
     runtime.delete(config, netns=container)
+
+
+@pytest.mark.parametrize("type_", ["sbr", "tuning"])
+def test_in_a_chain(
+    type_: str, config: dict[str, Any], runtime: Runtime, host: Host, container: Namespace
+) -> None:
+    """Of plugins that change what the result tells."""
+    second: dict[str, Any] = {"cniVersion": "1.1.0", "name": "net", "type": type_}
+    if type_ == "tuning":
+        second |= {"mtu": 1300, "dataDir": str(host.state / "tuning")}
+    else:  # sbr takes no address that has rules already
+        for priority in ("500", "501"):
+            host.command("ip", "rule", "delete", "priority", priority)
+    first = runtime.add(config, netns=container)
+    result = runtime.add({**second, "prevResult": first}, netns=container)
+    for one in (config, second):
+        runtime.check(one, result, netns=container)
+    for one in (second, config):
+        runtime.delete({**one, "prevResult": result}, netns=container)
+    assert rules(container) == set()
+    assert set(container.links()) == {"lo"}
+    assert_as_it_was(host)
+    shutil.rmtree(host.state / "tuning", ignore_errors=True)
 
 
 def test_with_several_ways(runtime: Runtime, host: Host, container: Namespace) -> None:

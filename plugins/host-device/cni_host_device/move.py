@@ -50,8 +50,8 @@ def _undo(scene: Scene, name: str, before: Settings) -> None:
     if inside is not None:
         _require_free(scene.outside, inside, name)
         _move_back(scene.inside, scene.outside, inside, name)
-    tidy(scene.outside, scene.call)
-    device = link.find(scene.outside, name)
+    # By its name only where it has no mark: another device may have the name by now.
+    device = tidy(scene.outside, scene.call) or link.find(scene.outside, name)
     if device is not None:
         before.restore(scene.outside, device.index)
 
@@ -86,14 +86,16 @@ def bring_back(inside: Netlink, outside: Netlink, call: Call, config: HostDevice
         mark.strip(outside, back)
 
 
-def tidy(outside: Netlink, call: Call) -> None:
+def tidy(outside: Netlink, call: Call) -> Link | None:
     """Restore a device of the attachment that is on the host: name, alias, and up if it was.
 
-    It has just come back, or the kernel has brought it back from a namespace that has gone.
+    It has just come back, or the kernel has brought it back from a namespace that has gone. Gives
+    the device as it was, None where there is none.
     """
     found = mark.find(outside, call.owner)
     if found is not None:
         _restore(outside, found, label.temporary_name(call.owner))
+    return found
 
 
 def sweep(outside: Netlink, call: Call, found: Found) -> None:
