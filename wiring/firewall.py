@@ -2,14 +2,15 @@
 
 Masquerade is by nftables or by iptables (`backend`). What is removed is looked for in both, and
 among the rules of the reference suite, for containers that it or another backend has added.
+
+Functions import what they use: an ADD uses one of the two, or neither.
 """
 
 from __future__ import annotations
 
 from ipaddress import ip_interface
 
-from hostnet import link, macspoof, masquerade, netfilter, nft
-from hostnet.iptables_look import Here
+from hostnet import link, netfilter
 from hostnet.netfilter import Netfilter
 from hostnet.netlink import Netlink
 from wiring import backend
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from cni import ip
+    from hostnet.iptables_look import Here
     from wiring.steps import Steps
 
     class Filtered(Protocol):
@@ -51,12 +53,16 @@ def setup(
     if wanted:
         _masquerade(owner, config, wanted)
     if config.macspoofchk:
+        from hostnet import macspoof
+
         macspoof.add(port, mac)
 
 
 def _masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]) -> None:
     nl = backend.open_nftables(config.masq_backend or backend.of_host())
     if nl is not None:
+        from hostnet import masquerade
+
         with nl:
             masquerade.add(nl, owner, wanted)
         return
@@ -75,6 +81,8 @@ def restore(
     wanted = masqueraded(config, addresses)
     changed = bool(wanted) and _restore_masquerade(owner, config, wanted)
     if config.macspoofchk:
+        from hostnet import macspoof
+
         with Netfilter.open() as nl:
             changed |= macspoof.restore(nl, port, mac)
     return changed
@@ -89,7 +97,9 @@ def _restore_masquerade(owner: str, config: Filtered, wanted: list[ip.Interface]
         if not config.masq_backend and not _masquerade_problems(owner, config, wanted):
             return False
         return iptables_masq.add(owner, wanted)
+    from hostnet import masquerade
     from hostnet.iptables_batch import once
+    from hostnet.iptables_look import Here
 
     with nl:
         in_use = not config.masq_backend and once("nat", lambda: bool(Here(nl).any("nat")))
@@ -128,7 +138,11 @@ class Remover:
 
         Raises OSError.
         """
+        from hostnet.iptables_look import Here
+
         if self._nl is not None:
+            from hostnet import macspoof, masquerade
+
             macspoof.remove(self._nl, port)
             masquerade.remove(self._nl, owner)
         here = Here.settled(self._nl)
@@ -144,6 +158,8 @@ class Remover:
 
         Each by a step of its own. Raises OSError where nobody can tell what there is.
         """
+        from hostnet.iptables_look import Here
+
         if self._nl is not None:
             steps.run(self._sweep_masquerade, self._nl, network, valid, steps)
             steps.run(self._sweep_macspoof, self._nl, steps)
@@ -159,11 +175,15 @@ class Remover:
 
     @staticmethod
     def _sweep_masquerade(nl: Netfilter, network: str, valid: Iterable[str], steps: Steps) -> None:
+        from hostnet import masquerade
+
         for owner in masquerade.strangers(nl, network, valid):
             steps.run(masquerade.remove_owner, nl, owner)
 
     @staticmethod
     def _sweep_macspoof(nl: Netfilter, steps: Steps) -> None:
+        from hostnet import macspoof
+
         with Netlink() as links:
             ports = {one.name for one in link.dump(links, kind="veth")}
         for port in macspoof.strangers(nl, ports):
@@ -200,6 +220,8 @@ def problems(
     if wanted:
         yield from _masquerade_problems(owner, config, wanted)
     if config.macspoofchk:
+        from hostnet import macspoof
+
         with Netfilter.open() as nl:
             yield from macspoof.problems(nl, port, mac)
 
@@ -224,6 +246,8 @@ def _masquerade_problems(owner: str, config: Filtered, wanted: list[ip.Interface
 def _problems_by(nl: Netfilter | None, owner: str, wanted: list[ip.Interface]) -> list[str]:
     """What is missing by nftables, or without a socket by iptables."""
     if nl is not None:
+        from hostnet import masquerade
+
         with nl:
             return masquerade.problems(nl, owner, wanted)
     from wiring import iptables_masq
@@ -263,6 +287,8 @@ def require(config: Filtered) -> None:
 
 def require_nftables() -> None:
     """Raise OSError, with the reason, unless nftables can be used."""
+    from hostnet import nft
+
     with Netfilter.open() as nl:
         nl.require()
     nft.load()
