@@ -270,13 +270,15 @@ def create(
     inside: Netlink | None = None,
     up: bool = False,
     alias: str = "",
+    tx_queue: int = 0,
 ) -> Link:
     """Create a link of any kind with everything it needs in the one message.
 
     `data` holds the attributes for IFLA_INFO_DATA, `below` the index of the link it sits on (vlan,
     macvlan), `netns_fd` an open namespace in which it is to appear, `inside` a socket there, which
     is needed to tell about it. The kernel takes no `alias` in that message, but in one that goes
-    with it: a link in this namespace is never seen without, but for want of memory.
+    with it: a link in this namespace is never seen without, but for want of memory. `tx_queue` is in
+    packets, 0 for what the kind has by itself.
     Raises NetlinkError, EEXIST when the name is taken: before Linux 6.15 also by a link of this
     namespace when it is to appear in another.
     """
@@ -293,6 +295,8 @@ def create(
         payload += attr_u32(IFLA_MASTER, master)
     if below:
         payload += attr_u32(IFLA_LINK, below)
+    if tx_queue:
+        payload += attr_u32(IFLA_TXQLEN, tx_queue)
     label = attr(IFLA_IFALIAS, alias.encode()) if alias else b""
     # Since Linux 6.2 the new link comes back with the acknowledgement, before it is looked for.
     answers = nl.request(

@@ -41,7 +41,7 @@ def add(call: Call, config: Config, result: Result) -> Result:
         shape.put_on_new(
             nl, made.index, shape.shape(config.egress, config, made.mtu, ingress=False)
         )
-        device.prepare(nl, call, port, made)
+        device.prepare(nl, call, made)
         undo.step(lambda: _redirect(nl, port, made), lambda _: device.stop(nl, port))
         told = Interface(made.name, mac=made.mac, mtu=made.mtu)
         return replace(result, interfaces=_with(result.interfaces, told))

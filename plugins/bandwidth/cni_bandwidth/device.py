@@ -37,8 +37,10 @@ def create(nl: Netlink, call: Call, port: Link) -> Link:
             f"host interface {name} of this attachment exists already: DEL it before another ADD",
         )
     try:
-        # Labelled from its birth: one that was not would be nobody's to GC.
-        return link.create(nl, name, KIND, mtu=port.mtu, alias=_alias(call))
+        # Labelled from its birth: one that was not would be nobody's to GC. With its queue, which
+        # those of its classes get their length from.
+        queue = max(port.tx_queue, _QUEUE)
+        return link.create(nl, name, KIND, mtu=port.mtu, alias=_alias(call), tx_queue=queue)
     except NetlinkError:
         # The name is nobody else's: one that is there now was made all the same.
         made = link.find(nl, name)
@@ -51,10 +53,9 @@ def _alias(call: Call) -> str:
     return call.owner[:_ALIAS_LONGEST]
 
 
-def prepare(nl: Netlink, call: Call, port: Link, made: Link) -> None:
+def prepare(nl: Netlink, call: Call, made: Link) -> None:
     """Label a new one, give it the reference's name too, and bring it up. Raises NetlinkError."""
-    queue = max(port.tx_queue, _QUEUE)
-    link.change(nl, made.index, alias=_alias(call), tx_queue=queue, up=True)
+    link.change(nl, made.index, alias=_alias(call), up=True)
     try:
         altname.add(nl, made.index, names.references(call))
     except NetlinkError as error:
