@@ -277,8 +277,8 @@ def create(
     `data` holds the attributes for IFLA_INFO_DATA, `below` the index of the link it sits on (vlan,
     macvlan), `netns_fd` an open namespace in which it is to appear, `inside` a socket there, which
     is needed to tell about it. The kernel takes no `alias` in that message, but in one that goes
-    with it: a link in this namespace is never seen without, but for want of memory. `tx_queue` is in
-    packets, 0 for what the kind has by itself.
+    with it: a link in this namespace is never seen without, but for want of memory. `tx_queue` is
+    in packets, 0 for what the kind has by itself.
     Raises NetlinkError, EEXIST when the name is taken: before Linux 6.15 also by a link of this
     namespace when it is to appear in another.
     """

@@ -124,7 +124,7 @@ def test_unshaped_subnets(limited: Limited) -> None:
         assert f"match 0a090000/ffff0000 at {offsets[0]}" in filters
         assert f"match fd000009/ffffffff at {offsets[1]}" in filters
         assert "match 00000000/00000000 at 0" in filters
-    queues = limited.tc("qdisc", "show", "dev", DEVICE)
+    queues = limited.tc("qdisc", "show", "dev", DEVICE, "invisible")
     assert "bfifo" in queues
     assert re.search(r"pfifo .* parent 1:1 limit 1000p", queues)  # what is not limited
     limited.check({**asked, "prevResult": result})
