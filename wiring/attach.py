@@ -147,8 +147,14 @@ def _configure(scene: _Scene, wanted: Plan, links: _Links) -> None:
     until then drops what it is to send. So the port, whose opening is waited for, went first.
     """
     if not scene.config.disable_container_interface:
+        detect = scene.config.enable_dad
         container.configure(
-            scene.ns, scene.inside, links.inner, wanted, detect_duplicates=scene.config.enable_dad
+            scene.ns,
+            scene.inside,
+            links.inner,
+            wanted,
+            detect_duplicates=detect,
+            accept_dad="1" if detect else "0",
         )
 
 
@@ -165,8 +171,13 @@ def _protect(scene: _Scene, wanted: Plan, links: _Links) -> None:
 
 def _announce(scene: _Scene, wanted: Plan, links: _Links) -> None:
     """Tell the segment who has the addresses now, once the port forwards."""
-    if wanted.ips and announce.wait_forwarding(scene.outside, links.port.index):
-        announce.announce(scene.inside, links.inner.index, links.inner.mac)
+    if not wanted.ips or not announce.wait_forwarding(scene.outside, links.port.index):
+        return
+    announce.announce(scene.inside, links.inner.index, links.inner.mac)
+    if scene.config.enable_dad and any(one.address.version == 6 for one in wanted.ips):
+        from wiring import duplicates
+
+        duplicates.refuse(scene.inside, links.inner, wanted)
 
 
 def _result(scene: _Scene, wanted: Plan, links: _Links) -> Result:

@@ -127,6 +127,11 @@ def _address_problems(
         alone = one.flags & _NO_PREFIX_ROUTE
         if one.interface in wanted and is_routed and not alone and subnet not in reached:
             yield f"the container lacks the route to {subnet} of its address {one.interface}"
+        if one.interface in wanted and one.duplicate:
+            yield (
+                f"interface {inner.name} cannot use its address {one.interface}: somebody else on "
+                "its network has it"
+            )
         permanent = one.flags & address.IFA_F_PERMANENT
         if one.interface not in wanted and permanent and not one.interface.is_link_local:
             yield f"interface {inner.name} has the address {one.interface}, which ADD did not give"

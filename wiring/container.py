@@ -23,19 +23,22 @@ def configure(
     plan: Plan,
     *,
     detect_duplicates: bool,
+    accept_dad: str = "",
     prefix_routes: bool = True,
     up_last: bool = False,
 ) -> None:
     """Bring the interface up with everything it was allocated.
 
     nl: of the namespace `ns`. Nothing waits: without `detect_duplicates` an IPv6 address is usable
-    at once, with it the kernel's duplicate address detection goes on after ADD. prefix_routes:
+    at once, with it the kernel looks for duplicates from when the interface is up, and `duplicates`
+    waits for its word. accept_dad: whether the kernel does so at all on this interface, for the
+    addresses that it forms by itself too; "0" or "1", empty to leave it as it is. prefix_routes:
     whether the addresses' subnets are on the link. up_last: give a link that is down its addresses
     before it comes up, at which the kernel then announces them. Raises OSError.
     """
     ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
     with ns.entered():
-        _settings(inner.name, ipv6=ipv6, detect_duplicates=detect_duplicates)
+        _settings(inner.name, ipv6=ipv6, accept_dad=accept_dad)
         announce.enable(inner.name, ipv4=ipv4, ipv6=ipv6)
     if not up_last:
         link.set_up(nl, inner.index)
@@ -66,21 +69,19 @@ def configure(
         )
 
 
-def _give(
-    nl: Netlink, inner: Link, wanted: ip.Interface, *, nodad: bool, noprefixroute: bool
-) -> None:
+def _give(nl: Netlink, inner: Link, wanted: ip.Interface, **flags: bool) -> None:
     """Add the address, unless it is there: an IPAM plugin may have the kernel form it (SLAAC)."""
     try:
-        address.add(nl, inner.index, wanted, nodad=nodad, noprefixroute=noprefixroute)
+        address.add(nl, inner.index, wanted, **flags)
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
             raise
 
 
-def _settings(ifname: str, *, ipv6: bool, detect_duplicates: bool) -> None:
+def _settings(ifname: str, *, ipv6: bool, accept_dad: str) -> None:
     """Sysctls of the interface, which only exist as files of the namespace the thread is in."""
-    wanted = [(ifname, "accept_dad", "1" if detect_duplicates else "0")]
-    if detect_duplicates:
+    wanted = [(ifname, "accept_dad", accept_dad)] if accept_dad else []
+    if accept_dad == "1":
         wanted.append((ifname, "enhanced_dad", "1"))
     if ipv6:
         # Else the kernel drops the addresses when somebody takes the link down, and nobody gives

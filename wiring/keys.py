@@ -37,6 +37,15 @@ def mac(call: Call) -> str:
     return call.mac_argument()
 
 
+def enable_dad(config: JsonObject) -> bool | None:
+    """`enabledad`, None where the config leaves it to `wiring.duplicates`.
+
+    Raises CniError(INVALID_CONFIG).
+    """
+    found = config.boolean("enabledad")
+    return found if config.has("enabledad") else None
+
+
 def masquerades(config: JsonObject) -> bool:
     """`ipMasq`. Raises CniError(INVALID_CONFIG)."""
     return config.boolean("ipMasq")

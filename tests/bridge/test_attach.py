@@ -9,6 +9,7 @@ import pytest
 
 from cni.errors import (
     DELEGATE_FAILED,
+    DUPLICATE,
     IN_THE_WAY,
     INVALID_CONFIG,
     INVALID_ENVIRONMENT,
@@ -258,19 +259,23 @@ def test_ipv6_addresses_outlast_a_link_that_goes_down(
 
 
 def test_duplicate_detection_is_off_unless_asked_for(
-    runtime: Runtime, fake: FakeIpam, container: Namespace
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
 ) -> None:
-    def tentative() -> bool:
-        found = container.ip("address", "show", "dev", "eth0")[0]["addr_info"]
-        return any("tentative" in one for one in found if one["local"] == "2001:db8::2")
-
     ipam = fake.section("2001:db8::2/64 2001:db8::1")
+    runtime.add(network(ipam), container="first", netns=host.container())
     runtime.add(network(ipam), netns=container)
-    assert not tentative()
     runtime.delete(network(ipam), netns=container)
-    runtime.add(network(ipam, enabledad=True), netns=container)
-    assert tentative()
-    runtime.delete(network(ipam), netns=container)
+    with pytest.raises(PluginError, match="has the address 2001:db8::2/64") as caught:
+        runtime.add(network(ipam, enabledad=True), netns=container)
+    assert caught.value.code == DUPLICATE
+    assert set(container.links()) == {"lo"}
+    runtime.delete(network(ipam), container="first")
+    config = network(ipam, enabledad=True)
+    result = runtime.add(config, netns=container)
+    shown = container.command("ip", "address", "show", "eth0", "scope", "global").stdout
+    assert "tentative" not in shown
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
 
 
 def test_forwarding_is_switched_on_by_a_gateway_only(

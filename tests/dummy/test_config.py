@@ -21,7 +21,7 @@ def call(**keys: Any) -> Call:
 
 
 def test_what_is_read() -> None:
-    assert read(call(ipam={"type": "static"})) == Common("static")
+    assert read(call(ipam={"type": "static"})) == Common("static", enable_dad=False)
     dns = {"nameservers": ["192.0.2.1"]}
     assert read(call(ipam={"type": "static"}, dns=dns)).dns == DNS(("192.0.2.1",))
 

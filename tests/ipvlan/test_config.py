@@ -24,8 +24,8 @@ def call(**keys: Any) -> Call:
 def test_what_is_read() -> None:
     assert read(call()) == Ipvlan(Common(), Lower())
     whole = {"master": "eth1", "linkInContainer": True, "mode": "l3s", "mtu": 1400}
-    assert read(call(**whole, ipam={"type": "static"})) == Ipvlan(
-        Common("static", mtu=1400), Lower("eth1", True), "l3s"
+    assert read(call(**whole, ipam={"type": "static"}, enabledad=False)) == Ipvlan(
+        Common("static", mtu=1400, enable_dad=False), Lower("eth1", True), "l3s"
     )
 
 
@@ -38,6 +38,7 @@ def test_what_is_read() -> None:
         ("mode", "L2", '"l2", "l3", "l3s"'),
         ("mode", 2, "one of"),
         ("mtu", 67, "from 68 to 65535"),
+        ("enabledad", "x", "true or false"),
         ("mtu", "1400", "an integer"),
         ("dns", 5, "an object"),
         ("ipam", [], "an object"),

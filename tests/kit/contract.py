@@ -160,7 +160,7 @@ class Contract:
     def test_ipv6_addresses_outlast_a_link_that_goes_down(
         self, runtime: Runtime, fake: FakeIpam, container: Namespace
     ) -> None:
-        """As with the reference since 1.7.0; the kernel drops them else. Routes go with the link."""
+        """As with the reference since 1.7.0; else the kernel drops them. Routes it drops anyway."""
         config = self.network(fake.section("2001:db8::2/64 2001:db8::1"))
         result = runtime.add(config, netns=container)
         for state in ("down", "up"):

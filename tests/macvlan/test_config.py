@@ -31,8 +31,8 @@ def test_what_is_read() -> None:
     assert read(call()) == Macvlan(Common(), Lower())
     assert read(call(mode="", ipam=None, mac="")) == Macvlan(Common(), Lower())
     whole = {"master": "eth1", "linkInContainer": True, "mode": "vepa", "bcqueuelen": 2**32 - 1}
-    assert read(call(**whole, mtu=1400, mac=MAC, ipam={"type": "dhcp"})) == Macvlan(
-        Common("dhcp", mtu=1400), Lower("eth1", True), "vepa", 2**32 - 1, MAC
+    assert read(call(**whole, mtu=1400, mac=MAC, ipam={"type": "dhcp"}, enabledad=True)) == Macvlan(
+        Common("dhcp", mtu=1400, enable_dad=True), Lower("eth1", True), "vepa", 2**32 - 1, MAC
     )
 
 
@@ -46,6 +46,7 @@ def test_what_is_read() -> None:
         ("mode", "Bridge", '"private", "vepa", "bridge", "passthru"'),
         ("mode", 4, "one of"),
         ("mtu", 67, "from 68 to 65535"),
+        ("enabledad", "x", "true or false"),
         ("mtu", True, "an integer"),
         ("bcqueuelen", -1, "from 0 to 4294967295"),
         ("bcqueuelen", 2**32, "from 0 to 4294967295"),

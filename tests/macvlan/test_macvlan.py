@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -16,22 +15,7 @@ from tests.kit.namespace import Namespace
 from tests.kit.traffic import ping
 from wiring.single.label import temporary_name
 
-
-@pytest.fixture(autouse=True)
-def segment(host: Host) -> Iterator[Namespace]:
-    """A machine at the other end of the host's `up0`, 10.1.0.9 and 2001:db8::9."""
-    made = host.container("segment")
-    host.command(
-        "ip", "link", "add", "up0", "type", "veth", "peer", "name", "e", "netns", str(made)
-    )
-    for address in ("10.1.0.9/16", "2001:db8::9/64"):
-        made.command("ip", "address", "add", address, "dev", "e", "nodad")
-    for ns, dev in ((host, "up0"), (made, "e")):
-        ns.command("ip", "link", "set", dev, "up")
-    for ns, dev in ((host, "up0"), (made, "e")):
-        ns.wait_ready(dev)
-    yield made
-    host.command("ip", "link", "delete", "up0")
+pytestmark = pytest.mark.usefixtures("segment")
 
 
 class TestMacvlan(WithReference, UnderFaults):

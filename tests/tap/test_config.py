@@ -27,11 +27,11 @@ def call(args: str = "", /, **keys: Any) -> Call:
 
 
 def test_what_is_read() -> None:
-    assert read(call()) == Tap(Common())
+    assert read(call()) == Tap(Common(enable_dad=False))
     context = "system_u:system_r:container_t:s0"
     whole = {"multiQueue": True, "mac": MAC, "owner": 0, "group": 2**32 - 2, "bridge": "br1"}
-    assert read(call(**whole, selinuxcontext=context, mtu=1400)) == Tap(
-        Common(mtu=1400), True, MAC, 0, 2**32 - 2, "br1", context
+    assert read(call(**whole, selinuxcontext=context, mtu=1400, enabledad=True)) == Tap(
+        Common(mtu=1400, enable_dad=True), True, MAC, 0, 2**32 - 2, "br1", context
     )
 
 
@@ -47,6 +47,7 @@ def test_what_is_read() -> None:
         ("group", 1.5, "an integer"),
         ("bridge", "a/b", "an interface name"),
         ("bridge", 5, "a string"),
+        ("enabledad", 1, "true or false"),
         ("selinuxContext", 5, "a string"),
         ("dns", 5, "an object"),
         ("ipam", [], "an object"),

@@ -24,7 +24,8 @@ def call(**keys: Any) -> Call:
 def test_what_is_read() -> None:
     assert read(call()) == Vlan(Common(), Lower("eth1"), 5)
     whole = {"linkInContainer": True, "vlanId": 0, "mtu": 1400, "ipam": {"type": "static"}}
-    assert read(call(**whole)) == Vlan(Common("static", mtu=1400), Lower("eth1", True), 0)
+    common = Common("static", mtu=1400, enable_dad=True)
+    assert read(call(**whole, enabledad=True)) == Vlan(common, Lower("eth1", True), 0)
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,14 @@ class Common:
     """What all such networks say. mtu: bytes, 0 for the kernel's choice.
 
     ipam: the IPAM plugin, empty for a layer-2 network. dns: of the config, None where not set.
+    enable_dad: whether the kernel takes its time to look for duplicates of IPv6 addresses; False
+    for not to look, None for the middle way of `wiring.duplicates`.
     """
 
     ipam: str = ""
     dns: DNS | None = None
     mtu: int = 0
+    enable_dad: bool | None = None
 
 
 @record
@@ -79,10 +82,30 @@ def add(
         else:
             wanted = allocate(scene, given)
             inner = make()
-        container.configure(ns, inside, inner, wanted, detect_duplicates=False, up_last=not early)
+        if common.enable_dad is not False and any(one.address.version == 6 for one in wanted.ips):
+            _configure_alone(scene, wanted, inner, up_last=not early)
+        else:
+            container.configure(
+                ns, inside, inner, wanted, detect_duplicates=False, up_last=not early
+            )
         inner = link.by_index(inside, inner.index)
         _settle(scene, wanted, inner, announced=not early)
         return Result((shown(inner, call.netns),), wanted.ips, wanted.routes, wanted.dns)
+
+
+def _configure_alone(scene: Scene, wanted: Plan, inner: Link, *, up_last: bool) -> None:
+    """Configure a link if nobody else has its IPv6 addresses; that is known where it has a carrier.
+
+    Raises CniError(DUPLICATE), and as `wiring.duplicates` says.
+    """
+    from wiring import duplicates
+
+    ns, inside = scene.ns, scene.inside
+    before = {} if scene.common.enable_dad else duplicates.hurry(ns, inner)
+    container.configure(ns, inside, inner, wanted, detect_duplicates=True, up_last=up_last)
+    if link.by_index(inside, inner.index).carrier:
+        duplicates.refuse(inside, inner, wanted)
+    duplicates.calm(ns, before)
 
 
 def _settle(scene: Scene, wanted: Plan, inner: Link, *, announced: bool) -> None:

@@ -29,7 +29,8 @@ def read(call: Call) -> Common:
     plugin = keys.ipam_plugin(call)
     if not plugin:
         raise call.config.wrong("ipam", "an IPAM plugin, since a dummy is nothing but addresses")
-    return Common(ipam=plugin, dns=keys.dns(call.config))
+    # No key: nobody else is on the network of a dummy.
+    return Common(ipam=plugin, dns=keys.dns(call.config), enable_dad=False)
 
 
 def add(call: Call) -> Result:

@@ -31,7 +31,12 @@ def read(call: Call) -> Ipvlan:
     """Read and check the whole config. Raises CniError(INVALID_CONFIG), which names the key."""
     config = call.config
     return Ipvlan(
-        common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config), mtu=keys.mtu(config)),
+        common=Common(
+            ipam=keys.ipam_plugin(call),
+            dns=keys.dns(config),
+            mtu=keys.mtu(config),
+            enable_dad=keys.enable_dad(config),
+        ),
         lower=lower.read(config),
         mode=config.choice("mode", tuple(IPVLAN_MODES), _DEFAULT_MODE),
     )

@@ -40,7 +40,12 @@ def read(call: Call) -> Macvlan:
     """
     config = call.config
     found = Macvlan(
-        common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config), mtu=keys.mtu(config)),
+        common=Common(
+            ipam=keys.ipam_plugin(call),
+            dns=keys.dns(config),
+            mtu=keys.mtu(config),
+            enable_dad=keys.enable_dad(config),
+        ),
         lower=lower.read(config),
         mode=config.choice("mode", tuple(MACVLAN_MODES), _DEFAULT_MODE),
         queue=config.integer("bcqueuelen", 0, 0, _QUEUE_MAX),

@@ -41,7 +41,15 @@ def add(call: Call, config: Ptp) -> Result:
             wanted = _allocate(scene)
             port = _connect(scene, config)
         inner = link.by_index(inside, port.peer)
-        container.configure(ns, inside, inner, wanted, detect_duplicates=False, prefix_routes=False)
+        container.configure(
+            ns,
+            inside,
+            inner,
+            wanted,
+            detect_duplicates=False,
+            accept_dad="0",  # nobody else can be on this link
+            prefix_routes=False,
+        )
         _route(scene, port, wanted)
         _protect(scene, config, port, wanted)
         announce.announce(inside, inner.index, inner.mac)

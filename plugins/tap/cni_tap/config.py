@@ -38,7 +38,14 @@ def read(call: Call) -> Tap:
     """
     config = call.config
     return Tap(
-        common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config), mtu=keys.mtu(config)),
+        common=Common(
+            ipam=keys.ipam_plugin(call),
+            dns=keys.dns(config),
+            mtu=keys.mtu(config),
+            # Not by default: before a program opens it nobody can be asked, and yet its address is
+            # of use in the container.
+            enable_dad=config.boolean("enabledad"),
+        ),
         multi_queue=config.boolean("multiQueue"),
         mac=keys.mac(call) or config.mac("mac"),
         owner=config.integer("owner", None, 0, ID_MAX),

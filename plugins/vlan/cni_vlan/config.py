@@ -33,7 +33,12 @@ def read(call: Call) -> Vlan:
     if number is None:
         raise config.wrong("vlanId", f"an integer from 0 to {VLAN_MAX}")
     return Vlan(
-        common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config), mtu=keys.mtu(config)),
+        common=Common(
+            ipam=keys.ipam_plugin(call),
+            dns=keys.dns(config),
+            mtu=keys.mtu(config),
+            enable_dad=keys.enable_dad(config),
+        ),
         lower=below,
         number=number,
     )
