@@ -325,14 +325,15 @@ def test_a_failed_add_undoes_what_was_handed_on(
     assert [tuned.sysctl(name) for name in names] == before
 
 
-def test_what_is_right_need_not_be_writable(tuned: Tuned) -> None:
-    somaxconn = tuned.sysctl(SOMAXCONN)
+@pytest.mark.parametrize("name", [SOMAXCONN, "net.ipv4.conf.all.log_martians"])
+def test_what_is_right_need_not_be_writable(name: str, tuned: Tuned) -> None:
+    before = tuned.sysctl(name)
     mount("/proc/sys", Path("/proc/sys"), "none", MS_BIND)
     mount("none", Path("/proc/sys"), "none", MS_BIND | MS_REMOUNT | MS_RDONLY)
     try:
-        tuned.add(tuned.config(sysctl={SOMAXCONN: somaxconn}))
+        tuned.add(tuned.config(sysctl={name: before}))
         with pytest.raises(PluginError, match="mounted read-only") as caught:
-            tuned.add(tuned.config(sysctl={SOMAXCONN: "77"}))
+            tuned.add(tuned.config(sysctl={name: "77"}))
     finally:
         libc("umount2", b"/proc/sys", MNT_DETACH)
     assert caught.value.code == SYSTEM

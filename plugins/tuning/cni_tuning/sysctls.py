@@ -107,15 +107,18 @@ def _path(key: str, ifname: str, place: str) -> str:
 
 
 def apply(ns: NetNS, wanted: tuple[Sysctl, ...], undo: Undo) -> None:
-    """Set them. What is missing is refused before any is set.
+    """Set those that are not so already. What is missing is refused before any is set.
 
-    Those that are so already too: what one of all interfaces hands on to them is handed on with
-    each write. Raises CniError: INVALID_CONFIG for a value that the kernel does not take. Raises
-    SysctlError.
+    Those of all interfaces always: with each write the kernel hands on to single ones what has
+    another value there. Raises CniError: INVALID_CONFIG for a value that the kernel does not take.
+    Raises SysctlError.
     """
     with ns.entered():
         before = [_value(one.path) for one in wanted]
         for one, value in zip(wanted, before, strict=True):
+            is_so = value is not None and value.split() == one.value.split()
+            if is_so and not _is_of_all(one.path):
+                continue
             if value is not None:
                 undo.push(_restore, ns, {one.path: value, **_handed_on(one.path)})
             try:
@@ -125,8 +128,12 @@ def apply(ns: NetNS, wanted: tuple[Sysctl, ...], undo: Undo) -> None:
                     raise wrong_value(
                         f"sysctl.{one.key}", one.value, "a value that the kernel takes"
                     ) from error
-                if value is None or value.split() != one.value.split():
-                    raise  # else it is right where it cannot be written
+                if not is_so:  # else it is right where it cannot be written
+                    raise
+
+
+def _is_of_all(path: str) -> bool:
+    return not {"all", "default"}.isdisjoint(_ALIASES.get(path, path).split("/"))
 
 
 def _handed_on(path: str) -> dict[str, str]:
