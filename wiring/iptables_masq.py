@@ -169,12 +169,15 @@ class _Chain:
         return commands + [f"-A {_HOOK} {one}" for one in jumps if not _among(one, self.jumps)]
 
     def lacking(self, owner: str, wanted: list[tuple[str, str]]) -> Iterator[str]:
-        """What is not as `giving` makes it, in words."""
+        """What is not as `giving` makes it, or as the reference does, in words."""
         where = f"chain {self.name} of the iptables table {TABLE}"
         if not self.exists:
             yield f"{', '.join(one for one, _ in wanted)} is not masqueraded: {where} is missing"
             return
         rules, jumps = self._target(owner, wanted)
+        if self.rules and not self.labels:
+            # Nothing of ours is in it: the reference's, which says of no rule whose it is.
+            rules = [one for one in rules if " -j " in one]
         for rule in rules:
             if not _among(rule, self.rules):
                 yield f"{where} lacks `{rule}`"

@@ -198,6 +198,32 @@ def test_we_delete_what_the_reference_added(tables: HostTables, world: World) ->
     assert own(tables) == []
 
 
+@pytest.mark.parametrize("named", ["iptables", ""])
+@pytest.mark.parametrize("policy", ["open", "same-bridge"])
+def test_check_knows_what_the_reference_added(
+    policy: str, named: str, tables: HostTables, world: World
+) -> None:
+    """After a change of suites, whatever this host's backend is today."""
+    one = world.on("br0")
+    tables.reference("ADD", old(one, policy), str(one.ns))
+    config = {**old(one, policy), "backend": named}
+    one.check(config)
+    chains = ["FORWARD", "CNI-FORWARD"]
+    if policy == "same-bridge":
+        chains += ["CNI-ISOLATION-STAGE-1", "CNI-ISOLATION-STAGE-2"]
+        with pytest.raises(PluginError, match="-o br0" if named else None):
+            one.check({**config, "ingressPolicy": "isolated"})
+    for chain in chains:
+        saved = world.host.command(f"iptables-{tables.variant}-save").stdout
+        tables.run("-F", chain)
+        with pytest.raises(PluginError) as error:
+            one.check(config)
+        assert error.value.code == CHECK_FAILED
+        world.host.command(f"iptables-{tables.variant}-restore", stdin=saved)
+        one.check(config)
+    one.delete(prevResult=one.result())
+
+
 @pytest.mark.parametrize(
     ("command", "problem"),
     [

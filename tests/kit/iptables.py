@@ -46,6 +46,10 @@ class HostTables:
         lines = text.splitlines()
         return [one for one in lines if one.startswith(("-", ":")) and " ACCEPT [" not in one]
 
+    def chain(self, name: str, version: int = 4) -> list[str]:
+        """The rules of a chain, of whatever table."""
+        return [one for one in self.rules(version) if one.startswith(f"-A {name} ")]
+
     def of_cni(self) -> list[str]:
         """All that is there of CNI's, of both versions and both iptables."""
         return [

@@ -23,7 +23,7 @@ from tests.kit.traffic import EchoServer, ask
 REFERENCE = Path("/usr/lib/cni")
 HOST_CHOICE = Path("/etc/cni")
 SECONDS = 120
-TYPES = ("bridge", "host-local", "portmap", "loopback")
+TYPES = ("bridge", "host-local", "portmap", "loopback", "firewall")
 ADDRESS = "192.0.2.9"
 
 
@@ -59,6 +59,10 @@ class Machine:
             {"type": "bridge", "bridge": "b0", "isGateway": True, "ipMasq": True, "ipam": ipam},
             {"type": "portmap", "capabilities": {"portMappings": True}},
         ]
+        self.configure()
+
+    def configure(self) -> None:
+        """Write down the network's plugins."""
         conflist = {"cniVersion": "1.0.0", "name": "net", "plugins": self.plugins}
         (self.net_d / "net.conflist").write_text(json.dumps(conflist))
 
@@ -88,6 +92,10 @@ class Machine:
         """As a runtime does it: it may be called again."""
         done = self.cnitool("del", "net", str(ns), port=port)
         assert done.returncode == 0, done.stderr
+
+    def check(self, ns: Namespace, port: int) -> str:
+        """What is said against it."""
+        return self.cnitool("check", "net", str(ns), port=port).stderr
 
     def is_the_references(self) -> bool:
         """Whether what stands in the directory is, byte for byte, what stood there at first."""
@@ -149,6 +157,24 @@ def test_there_and_back_with_running_containers(machine: Machine, host: Host) ->
     rules = host.command("iptables-save").stdout
     assert "CNI-DN-" not in rules
     assert "10.1.0." not in rules
+
+
+def test_check_goes_on_with_running_containers(machine: Machine, host: Host) -> None:
+    host.share("nft chain ip filter CNI-*", "nft rule ip filter *")
+    machine.plugins.append({"type": "firewall", "ingressPolicy": "same-bridge"})
+    machine.configure()
+    first, second = host.container(), host.container()
+    machine.add(first, 8080)
+    assert machine.cnitool("install", machine.bindir).returncode == 0
+    assert machine.check(first, 8080) == ""
+    machine.add(second, 8081)  # by nftables, beside the reference's rules
+    (HOST_CHOICE / "pycni.json").write_text('{"backend": "iptables"}')
+    for ns, port in ((first, 8080), (second, 8081)):
+        assert machine.check(ns, port) == ""
+    host.command("iptables", "-t", "nat", "-F", "CNI-HOSTPORT-DNAT")
+    assert "port" in machine.check(first, 8080)
+    for ns, port in ((first, 8080), (second, 8081)):
+        machine.delete(ns, port)
 
 
 def test_rules_alone_are_moved_for_a_package_manager(machine: Machine, host: Host) -> None:

@@ -305,6 +305,37 @@ def test_we_delete_what_the_reference_added(tables: HostTables, one: Container) 
     assert own(tables) == []
 
 
+@pytest.mark.parametrize("named", ["iptables", ""])
+@pytest.mark.parametrize("keys", [{}, {"snat": False}, {"conditionsV4": ["-s", "10.2.0.0/16"]}])
+def test_check_knows_what_the_reference_added(
+    keys: dict[str, Any], named: str, tables: HostTables, one: Container
+) -> None:
+    """After a change of suites, whatever this host's backend is today."""
+    config = one.config(WEB, DNS, cniVersion="1.0.0", **keys)
+    config["prevResult"] = {**one.result(), "cniVersion": "1.0.0"}
+    tables.reference("ADD", config, str(one.ns))
+    config["backend"] = named
+    one.check(config)
+    for command, problem in (
+        (("-D", CHAIN, str(len(tables.chain(CHAIN)))), "is not published"),
+        (("-F", CHAIN), "is not published"),
+        (("-F", "CNI-HOSTPORT-DNAT"), "lacks"),
+        (("-F", "OUTPUT"), "lacks"),
+    ):
+        saved = tables.host.command(f"iptables-{tables.variant}-save").stdout
+        tables.run("-t", "nat", *command)
+        with pytest.raises(PluginError, match=problem if named else None) as error:
+            one.check(config)
+        assert error.value.code == CHECK_FAILED
+        tables.host.command(f"iptables-{tables.variant}-restore", stdin=saved)
+    more = one.config(WEB, DNS, 9000, **keys, backend=named)
+    with pytest.raises(PluginError, match="9000/tcp is not published"):
+        one.check(more)
+    one.check(config)
+    one.delete()
+    assert own(tables) == []
+
+
 def test_gc(world: World, tables: HostTables, one: Container, two: Container) -> None:
     for container, name in (("r1", "net"), ("r2", "net"), ("r1", "network")):
         config = one.config({**WEB, "hostPort": 9000}, cniVersion="1.0.0", name=name)

@@ -311,9 +311,14 @@ def _mentions(nl: Netfilter | None, place: Place, addresses: Iterable[str]) -> b
 
 
 def problems(owner: str, config: Config, wanted: list[Guarded]) -> Iterator[str]:
-    """What `give` of the same would have to change, in words. Raises IptablesError."""
+    """What `give` of the same would have to change, in words. Raises IptablesError.
+
+    Nothing where the reference guards it, whose rules do the same, but for what was published.
+    """
     for version, of in _versions(wanted).items():
         found = Tool(version).save(TABLE)
+        if _is_guarded_by_reference(owner, config, of, found.get(TABLE, {})):
+            continue
         for command in _giving(owner, config, of, found):
             how, _, rest = command.partition(" ")
             chain, _, rule = rest.partition(" ")
@@ -326,3 +331,39 @@ def problems(owner: str, config: Config, wanted: list[Guarded]) -> Iterator[str]
                 yield f"chain {chain} {where} has `{rule}` and should not"
             elif how.startswith(":"):
                 yield f"chain {how[1:]} {where} is missing"
+
+
+def _is_guarded_by_reference(
+    owner: str, config: Config, wanted: list[Guarded], chains: Chains
+) -> bool:
+    """Whether all that the reference lays down for these is there, and nothing of ours is."""
+    admin = config.admin_chain
+    jumps = [(_HOOK, FORWARD), (FORWARD, admin)]
+    rules: list[tuple[str, str]] = []
+    for one in wanted:
+        if one.address is not None:
+            *theirs, ours = _accepting(_shown(one))
+            if any(same(ours, each) for each in chains.get(FORWARD, ())):
+                return False
+            rules += ((FORWARD, each) for each in theirs)
+        if one.flags & APART:
+            jumps.append((_HOOK, STAGE1))
+            rules += _separating(one.bridge)
+        if one.flags & ALONE:
+            rules.append(_isolating(one.bridge))
+    return (
+        xtables.own_chain(owner) not in chains
+        and all(any(leads_to(one, to) for one in chains.get(chain, ())) for chain, to in jumps)
+        and all(
+            any(_bare(rule) == _bare(one) for one in chains.get(chain, ())) for chain, rule in rules
+        )
+    )
+
+
+def _bare(rule: str) -> list[str]:
+    """A rule's words without its comment, in which the suites differ."""
+    found = words(rule)
+    if "--comment" in found:
+        at = found.index("--comment")
+        del found[at - 1 : at + 2]
+    return sorted(found)

@@ -21,7 +21,7 @@ from wiring import xtables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from cni.call import Call
     from cni.result import Result
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Place = tuple[int, str]
 
 
-class _Chain:
+class Chain:
     """A container's chain on a network and what leads to it, as they were found."""
 
     __slots__ = ("entries", "exists", "name", "rules", "version")
@@ -159,9 +159,9 @@ def _plan(
     def plan(tool: Tool, found: Ruleset) -> Changes:
         mine = [one for one in wanted if one.version == tool.version]
         chains = found.get(TABLE, {})
-        chain = _Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
+        chain = Chain(iptables_rules.chain_of(call.owner), tool.version, chains)
         before = chain.published(chain.of({xtables.label(call.owner)}))
-        added = [one for one in mine if not any(_same_port(one, other) for other in before)]
+        added = [one for one in mine if not any(same_port(one, other) for other in before)]
         if added:
             _require_free(call.owner, mine, chains, tool.version)
         new.extend(added)
@@ -177,7 +177,8 @@ def _plan(
     return plan
 
 
-def _same_port(one: Published, other: Published) -> bool:
+def same_port(one: Published, other: Published) -> bool:
+    """Whether both lead from the same to the same."""
     return (one.key, one.host, one.container, one.container_port) == (
         *(other.key, other.host),
         *(other.container, other.container_port),
@@ -284,7 +285,7 @@ def remove_strangers(nl: Netfilter | None, here: Here, network: str, keep: Itera
     known = {xtables.label(one) for one in valid}
     chains_kept = {iptables_rules.chain_of(one) for one in valid}
 
-    def gone(chain: _Chain) -> set[str]:
+    def gone(chain: Chain) -> set[str]:
         stale = {one for one in chain.labels if xtables.is_of(one, network)} - known
         names = [iptables_rules.names_of(one) for one in chain.entries]
         theirs = chain.labels == {""} and any(one[0] == network for one in names)
@@ -320,7 +321,7 @@ def _take(
     nl: Netfilter | None,
     places: Iterable[Place],
     which: Callable[[Chains], list[str]],
-    gone: Callable[[_Chain], set[str]],
+    gone: Callable[[Chain], set[str]],
     seen: str = "",
 ) -> None:
     """Take what these owners have in these chains, and let the kernel forget their UDP flows.
@@ -333,7 +334,7 @@ def _take(
         commands: list[str] = []
         chains = found.get(TABLE, {})
         for name in which(chains):
-            chain = _Chain(name, tool.version, chains)
+            chain = Chain(name, tool.version, chains)
             labels = gone(chain)
             if labels:
                 leaving = chain.leaving(labels)
@@ -347,55 +348,3 @@ def _take(
     edit([Tool(*one) for one in places], plan, TABLE, seen)
     if nl is not None:
         flows.forget(nl, held)
-
-
-def problems(call: Call, config: Config, result: Result) -> Iterator[str]:
-    """What `add` of the same would have to change, in words. Raises CniError, OSError."""
-    wanted = planned(config, result, call.ifname)
-    networks = container_networks(result, call.ifname)
-    subnets = {version: str(one) for version, one in networks.items()}
-    for version in sorted({one.version for one in wanted}):
-        tool = Tool(version)
-        found = tool.save()
-        chains = found.get(TABLE, {})
-        chain = _Chain(iptables_rules.chain_of(call.owner), version, chains)
-        mine = [one for one in wanted if one.version == version]
-        where = f"chain {chain.name} of the iptables table {TABLE}"
-        there = chain.of({xtables.label(call.owner)})
-        held = chain.published(there)
-        yield from (
-            f"port {shown(one)} is published and should not be"
-            for one in held
-            if not any(_same_port(one, other) for other in mine)
-        )
-        yield from (
-            f"port {shown(one)} is not published by {where}"
-            for one in mine
-            if not any(_same_port(one, other) for other in held)
-        )
-        for rule in iptables_rules.rules(config, call.owner, mine, subnets):
-            if not any(same(rule, one) for one in there):
-                yield f"{where} lacks `{rule}`"
-        for entry in iptables_rules.entries(config, call.owner, mine, version):
-            if not _is_there(tool, entry, chain.entries, config.conditions.get(version, "")):
-                yield f"chain {DNAT} of the iptables table {TABLE} lacks `{entry}`"
-        for one in mine:
-            if rule := iptables_rules.shadow(chains, one):
-                yield f"port {shown(one)} is led elsewhere first, by the iptables rule `{rule}`"
-        for _how, name, rule in iptables_rules.missing(config, chains):
-            yield f"chain {name} of the iptables table {TABLE} lacks `{rule}`"
-        if any(localhost_link(config, one) for one in mine) and iptables_rules.guard(
-            found.get(GUARD_TABLE, {})
-        ):
-            yield f"localhost is not guarded by the iptables table {GUARD_TABLE}"
-
-
-def _is_there(tool: Tool, entry: str, entries: list[str], condition: str) -> bool:
-    """Whether an entry is there; one with conditions iptables itself has to compare."""
-    if not condition:
-        return any(same(entry, one) for one in entries)
-    try:
-        tool.restore({TABLE: [f"-C {DNAT} {entry}"]})
-    except IptablesError:
-        return False
-    return True

@@ -65,10 +65,10 @@ def problems_by(nl: Netfilter | None, call: Call, config: Config, result: Result
             wanted = planned(config, result, call.ifname)
             found = _by_nftables(nl, Owner(call.owner), wanted)
     else:
-        from cni_portmap import by_iptables
+        from cni_portmap import iptables_check
 
         wanted = planned(config, result, call.ifname)
-        found = list(by_iptables.problems(call, config, result))
+        found = list(iptables_check.problems(call, config, result))
     return [*found, *_localhost_problems(config, wanted)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cni_portmap import by_iptables, iptables_rules, publish, withdraw
+from cni_portmap import by_iptables, iptables_check, iptables_rules, publish, withdraw
 from cni_portmap.tables import REGISTRY
 from hostnet import netfilter
 from hostnet.iptables_batch import once
@@ -60,4 +60,4 @@ def _by_iptables(nl: Netfilter, call: Call, config: Config, result: Result) -> b
         return False
     if not Here(nl).with_chain("nat", iptables_rules.chain_of(call.owner)):
         return False
-    return not [*by_iptables.problems(call, config, result)]
+    return not [*iptables_check.problems(call, config, result)]
