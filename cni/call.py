@@ -150,6 +150,25 @@ def read_call(
     return _without_attachment(call)
 
 
+def stated(stdin: bytes) -> tuple[str, str]:
+    """The version and the network that a config states, each empty where it cannot be read.
+
+    For the error of a call that `read_call` has refused.
+    """
+    version = network = ""
+    try:
+        config = parse_object(stdin, "the network config on stdin")
+        version = config.string("cniVersion") or UNSTATED
+        require_supported(version)
+    except CniError:
+        return "", ""
+    try:
+        network = config.string("name")
+    except CniError:
+        pass
+    return version, "" if name_problem(network) else network
+
+
 def check_variables(environ: Mapping[str, str]) -> None:
     """Check what can be checked before stdin is read: the verb, what it needs, the names.
 

@@ -234,22 +234,28 @@ def serve(
         obey()
         return _tell(stdout, version_answer(), 0)
     where = f"{name}: {command}"
-    version = CURRENT
+    version, config = CURRENT, b""
     failure: CniError | None = None
     try:
         try:
             obey()
             if "CNI_COMMAND" not in environ:
                 return _introduce(bundle.plugins[name]())
+            # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none.
+            from cni.call import read_call
+
             plugin = bundle.plugins[name]()
-            call = _call(environ, stdin, bundle, plugin)
+            config = _config(environ, stdin)
+            call = read_call(environ, config, bundle, plugin)
             version = call.version
             if command == "ADD":
                 _add(plugin, call, stdout)
             else:
                 plugin.perform(call)
-        except CniError as error:
-            failure = error if isinstance(error, _NamedError) else _named(error, name)
+        except _NamedError as error:
+            failure = error
+        except CniError as error:  # found before the plugin was asked
+            version, failure = _refused(error, name, config)
         except UnheardError as error:
             say(f"{where}: {error}\n")
             return 1
@@ -267,17 +273,24 @@ def _introduce(plugin: Plugin) -> int:
     return 0
 
 
-def _call(environ: Mapping[str, str], stdin: Readable, bundle: Bundle, plugin: Plugin) -> Call:
-    # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none of it.
-    from cni.call import check_variables, read_call
+def _config(environ: Mapping[str, str], stdin: Readable) -> bytes:
+    from cni.call import check_variables
     from cni.jsonvalue import MAX_DOCUMENT
 
     check_variables(environ)  # before stdin, at which a person may sit
     try:
-        config = stdin.read(MAX_DOCUMENT + 1)
+        return stdin.read(MAX_DOCUMENT + 1)
     except OSError as error:
         raise CniError(IO_FAILURE, f"stdin cannot be read: {error.strerror}") from error
-    return read_call(environ, config, bundle, plugin)
+
+
+def _refused(error: CniError, name: str, config: bytes) -> tuple[str, CniError]:
+    """An error of a call that the plugin has not seen, and the version to tell it in."""
+    from cni.call import stated
+
+    version, network = stated(config)
+    where = f'{name} on network "{network}"' if network else name
+    return version or CURRENT, _named(error, where)
 
 
 def _add(plugin: Plugin, call: Call, stdout: Writable) -> None:

@@ -206,10 +206,37 @@ def test_an_error_carries_the_configs_version(
     served = failing(lambda: CniError(NOT_AVAILABLE, "no."))
     error = ask(served, environment(command, namespace), config(version, **GC)).error
     since = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}.get(command, "0.1.0")
-    if version in versions_since(since):
-        assert (error["code"], error["cniVersion"]) == (NOT_AVAILABLE, version)
-    else:
-        assert (error["code"], error["cniVersion"]) == (INCOMPATIBLE_VERSION, "1.1.0")
+    code = NOT_AVAILABLE if version in versions_since(since) else INCOMPATIBLE_VERSION
+    assert (error["code"], error["cniVersion"]) == (code, version)
+
+
+@each_version
+@pytest.mark.parametrize(
+    ("environ", "keys", "code"),
+    [
+        ({"CNI_NETNS": "/nowhere"}, {}, INVALID_ENVIRONMENT),
+        ({"CNI_NETNS": "/etc/passwd"}, {}, INVALID_ENVIRONMENT),
+        ({}, {"prevResult": 5}, INVALID_CONFIG),
+    ],
+)
+def test_so_does_one_that_the_plugin_has_not_seen(
+    environ: dict[str, str],
+    keys: dict[str, Any],
+    code: int,
+    version: str,
+    namespace: Namespace,
+) -> None:
+    call = environment("ADD", namespace, **environ)
+    error = ask(plugin(), call, config(version, **keys)).error
+    assert (error["code"], error["cniVersion"]) == (code, version)
+    assert error["msg"].startswith('test on network "net": ')
+
+
+@pytest.mark.parametrize("name", [None, 7, "", "../x"])
+def test_a_network_without_a_name_is_not_named(name: object, namespace: Namespace) -> None:
+    error = ask(plugin(), environment("ADD", namespace), config("0.4.0", name=name)).error
+    assert (error["code"], error["cniVersion"]) == (INVALID_CONFIG, "0.4.0")
+    assert error["msg"].startswith('test: key "name"')
 
 
 @pytest.mark.parametrize(
@@ -347,7 +374,7 @@ def test_a_result_that_cannot_be_told_is_taken_back(version: str, namespace: Nam
     error = ask(attached.plugin, environment("ADD", namespace), config(version)).error
     assert error["code"] == INCOMPATIBLE_VERSION
     assert error["cniVersion"] == version
-    assert error["msg"].startswith("test: a result without addresses")
+    assert error["msg"].startswith('test on network "net": a result without addresses')
     assert "details" not in error
     assert attached.state == set()
     assert attached.calls == TAKEN_BACK
