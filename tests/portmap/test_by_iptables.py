@@ -305,6 +305,30 @@ def test_we_delete_what_the_reference_added(tables: HostTables, one: Container) 
     assert own(tables) == []
 
 
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_we_delete_what_the_reference_added_before_0_7(
+    verb: str, tables: HostTables, world: World, one: Container
+) -> None:
+    config = one.config(WEB, cniVersion="1.0.0")
+    config["prevResult"] = {**one.result(), "cniVersion": "1.0.0"}
+    tables.reference("ADD", config, str(one.ns))
+    older = xtables.chain("net", "c1", "SN-")
+    for command in (
+        ("-N", "CNI-HOSTPORT-SNAT"),
+        ("-N", older),
+        ("-A", older, "-s", "127.0.0.1/32", "-d", one.ips[0], "-p", "tcp", "-j", "MASQUERADE"),
+        ("-A", "CNI-HOSTPORT-SNAT", "-s", "127.0.0.1/32", "-j", older),
+    ):
+        tables.run("-t", "nat", *command)
+    if verb == "DEL":
+        one.delete()
+    else:
+        document = {"cniVersion": "1.1.0", "name": "net", "type": "portmap"}
+        world.runtime.gc(document, [("c2", "eth0")])
+    assert own(tables) == []
+    assert tables.chain("CNI-HOSTPORT-SNAT") == []
+
+
 @pytest.mark.parametrize("named", ["iptables", ""])
 @pytest.mark.parametrize("keys", [{}, {"snat": False}, {"conditionsV4": ["-s", "10.2.0.0/16"]}])
 def test_check_knows_what_the_reference_added(

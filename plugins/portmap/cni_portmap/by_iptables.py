@@ -340,6 +340,8 @@ def _take(
                 leaving = chain.leaving(labels)
                 held.extend(chain.published(leaving))
                 commands += chain.without(leaving)
+                if leaving == chain.rules:
+                    commands += iptables_rules.without_older(name, chains)
         # Before, so that a call killed in between has it done; and after, for what came meanwhile.
         if nl is not None:
             flows.forget(nl, held)

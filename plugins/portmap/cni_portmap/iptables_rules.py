@@ -36,6 +36,7 @@ TABLE, GUARD_TABLE = "nat", "raw"
 DNAT, SETMARK, MASQ = "CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"
 GUARD = "CNI-HOSTPORT-GUARD"
 PREFIX = "DN-"
+_OLDER_SNAT, _OLDER_PREFIX = "CNI-HOSTPORT-SNAT", "SN-"
 _PORTS_A_RULE = 15  # XT_MULTI_PORTS
 _NAMES = {number: name for name, number in PROTOCOLS.items()}
 _GUARD_RULES = (
@@ -153,6 +154,15 @@ def guard(chains: Chains) -> list[str]:
     if not any(leads_to(one, GUARD) for one in chains.get("PREROUTING", ())):
         commands.append(f"-I PREROUTING -j {GUARD}")
     return commands
+
+
+def without_older(name: str, chains: Chains) -> list[str]:
+    """The commands for what a container of the reference before 0.7 has beside its chain."""
+    older = name.replace(PREFIX, _OLDER_PREFIX, 1)
+    if older not in chains:
+        return []
+    jumps = [one for one in chains.get(_OLDER_SNAT, [])[1:] if leads_to(one, older)]
+    return [*(f"-D {_OLDER_SNAT} {one}" for one in jumps), f"-F {older}", f"-X {older}"]
 
 
 def published(rule: str, version: int) -> Published | None:
