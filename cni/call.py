@@ -203,7 +203,7 @@ def _with_attachment(call: Call, plugin: Plugin | None) -> Call:
         container_id=environ["CNI_CONTAINERID"],
         ifname=environ["CNI_IFNAME"],
         netns=_netns(call.command, environ, enters=enters),
-        args=_args(call.command, environ.get("CNI_ARGS", "")),
+        args=_args(environ, strict=_is_strict(call.command, plugin)),
         path=_path(environ),
         prev_result=_prev_result(call),
     )
@@ -258,22 +258,34 @@ def _valid_attachment(item: JsonObject) -> Attachment:
     return found
 
 
-def _args(command: str, text: str) -> dict[str, str]:
+def check_args(call: Call, plugin: Plugin) -> None:
+    """Check the CNI_ARGS of another plugin's call as that plugin does for its own.
+
+    Raises CniError(INVALID_ENVIRONMENT).
+    """
+    if _is_strict(call.command, plugin):
+        _args(call.environ, strict=True)
+
+
+def _is_strict(command: str, plugin: Plugin | None) -> bool:
+    return command in ("ADD", "CHECK") and (plugin is None or plugin.strict_args)
+
+
+def _args(environ: Mapping[str, str], *, strict: bool) -> dict[str, str]:
     """CNI_ARGS, `K=V;K2=V2`; the last of a repeated key counts (CONVENTIONS.md).
 
-    A DEL takes what it understands and passes over the rest.
+    Without `strict` what cannot be understood is passed over.
     """
     args: dict[str, str] = {}
-    for pair in filter(None, text.split(";")):
+    for pair in filter(None, environ.get("CNI_ARGS", "").split(";")):
         key, equals, value = pair.partition("=")
-        if not equals:
-            if command == "DEL":
-                continue
+        if equals:
+            args[key] = value
+        elif strict:
             raise CniError(
                 INVALID_ENVIRONMENT, f"CNI_ARGS: found {pair[:40]!r}, expected KEY=VALUE pairs"
             )
-        args[key] = value
-    if command == "DEL":
+    if not strict:
         return args
     ignore = args.get("IgnoreUnknown", "0")
     if ignore.lower() not in ("1", "true", "0", "false"):

@@ -7,6 +7,7 @@ is one verb; those without an `ipam` section are the caller's affair.
 from __future__ import annotations
 
 from cni import execute, wire
+from cni.call import check_args
 from cni.errors import DELEGATE_FAILED, INVALID_CONFIG, LIMITED, NOT_AVAILABLE, CniError
 from cni.jsonvalue import parse_object
 from cni.record import replace
@@ -43,6 +44,7 @@ def add(call: Call, name: str) -> Result:
     """
     found, plugin = _resolve(call, name)
     if plugin is not None:
+        check_args(call, plugin)
         return plugin.added(replace(call, delegated=True))
     try:
         return _result(_execute(call, name, found), name, call.version)
@@ -98,6 +100,7 @@ def status(call: Call, name: str) -> None:
 def _forward(call: Call, name: str) -> None:
     found, plugin = _resolve(call, name)
     if plugin is not None:
+        check_args(call, plugin)
         plugin.perform(replace(call, delegated=True))
     else:
         _execute(call, name, found)

@@ -74,6 +74,10 @@ class Plugin:
     plugin, is also called without there being any, and CNI_NETNS may be any path but its own
     namespace's.
 
+    strict_args: whether it refuses a key of CNI_ARGS that no plugin of the suite knows, unless
+    IgnoreUnknown is set there (CONVENTIONS.md), as those of the reference do that read any. Others
+    pass over what they do not understand.
+
     restore is no verb of the protocol, and no executable answers it: for an attachment that runs,
     lay down again what the packet filter and the host's sysctls have lost of what its ADD made. It
     takes a call such as CHECK's, touches no interface, allocates nothing, leaves alone what is
@@ -96,6 +100,7 @@ class Plugin:
     restore: Callable[[Call], bool] | None = None
     explain: Callable[[Call], Explained] | None = None
     enters: bool = True
+    strict_args: bool = False
 
     def added(self, call: Call) -> Result:
         """ADD, with errors that name this plugin and the network."""

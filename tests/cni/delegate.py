@@ -57,7 +57,7 @@ def add(call: Call) -> Result:
     return RESULT
 
 
-PLUGIN = Plugin("delegate", "CNI delegate plugin", add, verb, verb, verb, verb)
+PLUGIN = Plugin("delegate", "CNI delegate plugin", add, verb, verb, verb, verb, strict_args=True)
 
 if __name__ == "__main__":
     os.environ.pop("LC_CTYPE", None)  # which Python sets where no locale is

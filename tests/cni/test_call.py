@@ -318,6 +318,18 @@ def test_bad_args(command: str, text: str, namespace: Namespace) -> None:
     assert len(message) < 200
 
 
+@pytest.mark.parametrize("command", ["ADD", "CHECK"])
+@pytest.mark.parametrize("text", BAD_ARGS)
+def test_nor_does_a_plugin_that_is_not_strict(
+    command: str, text: str, namespace: Namespace
+) -> None:
+    environ = environment(command, namespace, CNI_ARGS=f"{text};MAC=02:00:5e:10:00:01")
+    found = read_call(environ, config(), plugin=plugin())
+    assert found.mac_argument() == "02:00:5e:10:00:01"
+    with pytest.raises(CniError, match=r"^CNI_ARGS: "):
+        read_call(environ, config(), plugin=replace(plugin(), strict_args=True))
+
+
 @pytest.mark.parametrize("text", BAD_ARGS)
 def test_a_delete_does_not_mind_bad_args(text: str, namespace: Namespace) -> None:
     read_call(environment("DEL", namespace, CNI_ARGS=text), config())

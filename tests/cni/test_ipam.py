@@ -258,3 +258,18 @@ def test_a_stranger_of_a_known_name_is_executed(caller: Caller) -> None:
 
 def test_without_a_bundle_everybody_is_executed(caller: Caller) -> None:
     assert ipam.add(replace(caller.call("ADD"), bundle=None), "delegate") == delegate.RESULT
+
+
+@both_ways
+@pytest.mark.parametrize("command", VERBS)
+def test_a_strict_delegate_of_a_plugin_that_is_not(command: str, caller: Caller) -> None:
+    """The delegate refuses a key that it does not know, and its caller passed over."""
+    made = caller.call(command)
+    call = replace(made, environ={**made.environ, "CNI_ARGS": "FOO=bar"})
+    if command not in ("ADD", "CHECK"):
+        VERBS[command](call, "delegate")
+        return
+    with pytest.raises(CniError, match="CNI_ARGS: unknown key 'FOO'") as caught:
+        VERBS[command](call, "delegate")
+    assert caught.value.code == INVALID_ENVIRONMENT
+    assert [one for one in caller.commands() if one != "DEL"] == []

@@ -88,12 +88,14 @@ def reference(verb: str, config: Document, netns: Namespace) -> Document:
 
 class Contract:
     """keys: what the plugin's config needs. outer: how many interfaces the result has before the
-    container's. impossible: the mutations that this kind of link does not take."""
+    container's. impossible: the mutations that this kind of link does not take. strict: whether it
+    refuses a key of CNI_ARGS that nobody knows, as those of the reference do that read any."""
 
     plugin: ClassVar[str]
     keys: ClassVar[dict[str, Any]] = {}
     outer: ClassVar[int] = 0
     impossible: ClassVar[frozenset[str]] = frozenset()
+    strict: ClassVar[bool] = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "mutation" in metafunc.fixturenames:
@@ -180,6 +182,20 @@ class Contract:
         ours = {"nameservers": ["192.0.2.2"], "search": ["example.org"]}
         assert runtime.add({**config, "dns": ours}, netns=container)["dns"] == ours
         runtime.delete(config, netns=container)
+
+    @pytest.mark.parametrize("args", ["FOO=bar", "IgnoreUnknown=0;FOO=bar"])
+    def test_unknown_args(
+        self, args: str, runtime: Runtime, fake: FakeIpam, container: Namespace
+    ) -> None:
+        config = self.usual(fake)
+        if self.strict:
+            with pytest.raises(PluginError, match="unknown key 'FOO'") as caught:
+                runtime.add(config, netns=container, args=args)
+            assert caught.value.code == INVALID_ENVIRONMENT
+            args = "IgnoreUnknown=1;FOO=bar"
+        result = runtime.add(config, netns=container, args=args)
+        runtime.check(config, result, netns=container, args=args)
+        runtime.delete(config, netns=container, args=args)
 
     def test_a_second_add_is_refused_and_spares_the_first(
         self, runtime: Runtime, fake: FakeIpam, container: Namespace

@@ -110,3 +110,10 @@ def test_a_call_that_fails_leaves_lo_as_it_was(runtime: Runtime, fresh: Namespac
     fresh.command("ip", "link", "set", "lo", "up")
     with_fault(Fault("_send", 2, no_buffers), refused)
     assert "UP" in fresh.links()["lo"]["flags"]
+
+
+def test_args_that_are_for_others(runtime: Runtime, fresh: Namespace) -> None:
+    result = runtime.add(CONFIG, netns=fresh, args="FOO=bar")
+    runtime.check(CONFIG, result, netns=fresh, args="FOO=bar")
+    runtime.delete(CONFIG, netns=fresh, args="FOO=bar")
+    fresh.command("ip", "link", "set", "lo", "up")

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("segment")
 
 class TestMacvlan(WithReference, UnderFaults):
     plugin = "macvlan"
+    strict = True
     keys: ClassVar = {"master": "up0"}
 
 

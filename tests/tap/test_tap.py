@@ -24,6 +24,7 @@ from wiring.single.label import temporary_name
 
 class TestTap(UnderFaults):
     plugin = "tap"
+    strict = True
 
 
 def network(ipam: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:

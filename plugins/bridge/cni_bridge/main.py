@@ -84,5 +84,6 @@ PLUGIN = Plugin(
     gc,
     status,
     restore=restore,
+    strict_args=True,
     explain=explain,
 )

@@ -66,5 +66,6 @@ PLUGIN = Plugin(
     status=_status,
     needs=(),
     enters=False,
+    strict_args=True,
     explain=_explain,
 )

@@ -92,5 +92,6 @@ PLUGIN = Plugin(
     check,
     gc,
     status,
+    strict_args=True,
     explain=explain,
 )

@@ -81,5 +81,6 @@ PLUGIN = Plugin(
     status=status,
     needs=(),
     enters=False,
+    strict_args=True,
     explain=explain,
 )

@@ -80,4 +80,14 @@ def explain(call: Call) -> Explained:
     return explaining.link(call, config.common, "TAP device", (), details, mac=config.mac)
 
 
-PLUGIN = Plugin("tap", about("tap"), add, delete, check, gc, status, explain=explain)
+PLUGIN = Plugin(
+    "tap",
+    about("tap"),
+    add,
+    delete,
+    check,
+    gc,
+    status,
+    strict_args=True,
+    explain=explain,
+)

@@ -79,5 +79,6 @@ PLUGIN = Plugin(
     check,
     gc,
     status,
+    strict_args=True,
     explain=explain,
 )

@@ -70,5 +70,6 @@ PLUGIN = Plugin(
     gc,
     status,
     restore=restore,
+    strict_args=True,
     explain=explain,
 )
