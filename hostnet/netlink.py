@@ -16,7 +16,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -57,6 +57,7 @@ ANSWER_SECONDS = 10
 # undisturbed walk is a matter of luck, and the luck of 200 attempts has not failed in tests.
 DUMP_ATTEMPTS = 200
 
+_ALL_OF_IT = "carry out several netlink requests"
 _HEADER = struct.Struct("=IHHII")
 _ATTR = struct.Struct("=HH")
 _ATTR_U8 = struct.Struct("=HHBxxx")
@@ -313,11 +314,15 @@ class Netlink:
                 if answer >= NLMSG_MIN_TYPE:
                     answers.append((answer, body))
 
-    def batch(self, messages: Iterable[tuple[int, bytes, int]], what: str) -> None:
+    def batch(
+        self, messages: Iterable[tuple[int, bytes, int]], what: str | Callable[[int], str]
+    ) -> None:
         """Send (type, payload, flags) messages in one piece and wait for every NLM_F_ACK in it.
 
-        The way of nfnetlink's transactions: begin, messages, end, of which only the last message
-        needs NLM_F_ACK, since errors come unasked. Raises NetlinkError for the first refusal.
+        Only the last message needs NLM_F_ACK, since errors come unasked: the way of nfnetlink's
+        transactions, and of rtnetlink's messages, of which each is carried out by itself, those
+        behind a refused one too. what: says in words what all ask, or message `n` of them.
+        Raises NetlinkError for the first refusal.
         """
         parts: list[bytes] = []
         first = self._seq + 1
@@ -328,13 +333,19 @@ class Netlink:
             parts.append(payload + _PADDING[len(payload) & 3])
             if flags & NLM_F_ACK:
                 awaited.add(seq)
-        self._send(b"".join(parts), what)
+
+        all_of_it = what if isinstance(what, str) else _ALL_OF_IT
+        self._send(b"".join(parts), all_of_it)
         while awaited:
-            for answer, _flags, its_seq, body in self._messages(self._receive(what), what):
+            for answer, _flags, its_seq, body in self._messages(
+                self._receive(all_of_it), all_of_it
+            ):
                 if its_seq < first or answer != NLMSG_ERROR:
                     continue
                 if (code := -_INT.unpack_from(body)[0]) != 0:
-                    raise _refusal(code, what, body, b"".join(parts[(its_seq - first) * 2 :]))
+                    number = its_seq - first
+                    asked = what if isinstance(what, str) else what(number)
+                    raise _refusal(code, asked, body, b"".join(parts[number * 2 :]))
                 awaited.discard(its_seq)
 
     def dump(self, kind: int, payload: bytes, what: str = "") -> list[tuple[int, bytes]]:

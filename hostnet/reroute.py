@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hostnet.netlink import Netlink
+    from hostnet.netlink_batch import Message
     from hostnet.route import Route
 
 RTA_PREF = 20
@@ -80,13 +81,23 @@ def ways(found: Route, oif: int) -> Iterator[Way]:
         hops = hops[(size + 3) & ~3 :]
 
 
+def putting(way: Way, table: int) -> Message:
+    """The message of `put`, for `Netlink.batch`."""
+    return route.RTM_NEWROUTE, way.payload(table), NLM_F_CREATE
+
+
+def taking(way: Way, table: int) -> Message:
+    """The message of `take`, for `Netlink.batch`."""
+    return route.RTM_DELROUTE, way.payload(table), 0
+
+
 def put(nl: Netlink, way: Way, table: int, *, exists_ok: bool = False) -> None:
     """Add a way to a table, beside others to the same: of IPv4's the newest is used, IPv6's share
     the traffic. Raises NetlinkError, EEXIST where it is there and `exists_ok` is not set.
     """
     what = f"put the route to {way.route.destination} into table {table}"
     try:
-        nl.request(route.RTM_NEWROUTE, way.payload(table), NLM_F_CREATE, what)
+        nl.request(*putting(way, table), what)
     except NetlinkError as error:
         if not exists_ok or error.errno != errno.EEXIST:
             raise
@@ -99,7 +110,7 @@ def take(nl: Netlink, way: Way, table: int, *, missing_ok: bool = False) -> None
     """
     what = f"delete the route to {way.route.destination} from table {table}"
     try:
-        nl.request(route.RTM_DELROUTE, way.payload(table), 0, what)
+        nl.request(*taking(way, table), what)
     except NetlinkError as error:
         if not missing_ok or error.errno != errno.ESRCH:
             raise

@@ -287,11 +287,14 @@ def addition(
     *,
     gateway: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
     oif: int = 0,
+    source: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None,
+    priority: int = 0,
+    table: int = RT_TABLE_MAIN,
     onlink: bool = False,
     protocol: int = RTPROT_BOOT,
     replace: bool = False,
 ) -> Message:
-    """The message that adds a plain route to the main table, for `netlink_batch.send`; see `add`.
+    """The message that adds a plain route, for `netlink_batch.send`; see `add`.
 
     `replace` takes the place of any route to the destination, whatever its protocol.
     """
@@ -299,12 +302,14 @@ def addition(
         destination,
         gateway=gateway,
         oif=oif,
-        priority=0,
-        table=RT_TABLE_MAIN,
+        priority=priority,
+        table=table,
         scope=_scope(destination, gateway),
         protocol=protocol,
         flags=RTNH_F_ONLINK if onlink else 0,
     )
+    if source is not None:
+        payload += attr(RTA_PREFSRC, source.packed)
     return RTM_NEWROUTE, payload, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
 
 

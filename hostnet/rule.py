@@ -11,6 +11,7 @@ from hostnet.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkError, attr, attr_u
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hostnet.netlink import Netlink
+    from hostnet.netlink_batch import Message
 
 AF_INET = 2
 AF_INET6 = 10
@@ -71,13 +72,18 @@ def add(nl: Netlink, source: ipaddress.IPv4Address | ipaddress.IPv6Address, tabl
 
     The kernel gives it the priority, one less than that of the others. Raises NetlinkError.
     """
+    what = f"add the rule for packets from {source} to table {table}"
+    nl.request(*addition(source, table), what)
+
+
+def addition(source: ipaddress.IPv4Address | ipaddress.IPv6Address, table: int) -> Message:
+    """The message of `add`, for `Netlink.batch`."""
     packed = source.packed
     family = AF_INET if len(packed) == 4 else AF_INET6
     short = table if table < 256 else 0
     payload = _HEADER.pack(family, 0, len(packed) * 8, 0, short, FR_ACT_TO_TBL, 0)
     payload += attr(FRA_SRC, packed) + attr_u32(FRA_TABLE, table)
-    what = f"add the rule for packets from {source} to table {table}"
-    nl.request(RTM_NEWRULE, payload, NLM_F_CREATE | NLM_F_EXCL, what)
+    return RTM_NEWRULE, payload, NLM_F_CREATE | NLM_F_EXCL
 
 
 def restore(nl: Netlink, rule: Rule, *, exists_ok: bool = False) -> None:
