@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni.errors import INVALID_CONFIG, NOT_AVAILABLE
+from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.jsonvalue import JsonObject
 from cni_firewall.config import Config, read
 from hostnet import nft
@@ -19,6 +19,15 @@ CONFIG = {"cniVersion": "1.1.0", "name": "net", "type": "firewall", "prevResult"
 
 def parse(**keys: Any) -> Config:
     return read(JsonObject(keys))
+
+
+def test_an_unknown_backend_may_be_told_instead() -> None:
+    told: list[str] = []
+    assert read(JsonObject({"backend": "pf"}), unknown=told.append) == Config()
+    (problem,) = told
+    assert problem.startswith('key "backend": found "pf", expected one of "nftables"')
+    with pytest.raises(CniError):
+        read(JsonObject({"backend": 1}), unknown=told.append)
 
 
 def test_defaults() -> None:
@@ -44,8 +53,6 @@ def test_each_key() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("backend", "pf"),
-        ("backend", "Nftables"),
         ("backend", 1),
         ("ingressPolicy", "closed"),
         ("ingressPolicy", ["open"]),

@@ -87,6 +87,23 @@ def test_it_enters_no_namespace_and_needs_none(world: World) -> None:
     one.delete()
 
 
+def test_an_unknown_backend_is_told_and_the_default_taken(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As in the reference, whose users may have the typo for years."""
+    one = world.on("br0")
+    config = one.add("isolated", backend="nftable")
+    said = capfd.readouterr().err
+    assert said.startswith('firewall on network "net-br0": key "backend": found "nftable", expec')
+    assert said.endswith("; the default is taken\n")
+    one.check(config)
+    one.runtime.status(config)
+    one.delete(backend="nftable")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(PluginError, match='key "backend"'):
+        one.add(backend=7)
+
+
 def test_two_attachments_of_one_address(world: World) -> None:
     # A container that a crashed host left behind may hold the address of one that lives.
     one, two = world.on("br0"), world.on("br0")

@@ -61,6 +61,28 @@ def test_the_previous_result_is_handed_on(version: str, world: World, one: Conta
     one.delete(cniVersion=version)
 
 
+@pytest.mark.parametrize("backend", ["nftables", "iptables"])
+def test_without_an_address_nothing_is_published(
+    backend: str, one: Container, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A layer-2 network of a runtime that sends the ports to all networks."""
+    bare = {**one.result(), "ips": []}
+    config = one.config(8080, prevResult=bare, backend=backend)
+    assert one.runtime.add(config, container="c1", netns=one.ns)["interfaces"] == bare["interfaces"]
+    assert capfd.readouterr().err == (
+        'portmap on network "net": key "runtimeConfig.portMappings[0]": host port 8080 is not '
+        "published: the container's interface has no address in prevResult\n"
+    )
+    one.check(config)
+    assert capfd.readouterr().err == ""
+    one.delete()
+    # And the address that a single hostIP could lead to.
+    single = {"hostPort": 81, "containerPort": 80, "protocol": "tcp", "hostIP": "10.2.0.1"}
+    one.check(one.add(single, prevResult=one.result(one.six), backend=backend))
+    assert "the container has no IPv4 address" in capfd.readouterr().err
+    one.delete()
+
+
 def test_it_must_be_in_a_chain(one: Container) -> None:
     config, without_mappings = one.config(8080), one.config()
     del config["prevResult"]

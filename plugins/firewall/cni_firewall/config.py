@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from cni.errors import CniError
 from cni.record import record
 from wiring.backend import IPTABLES, NFTABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cni.jsonvalue import JsonObject
 
 FIREWALLD = "firewalld"
@@ -39,8 +42,12 @@ class Config:
     policy: str = OPEN
 
 
-def read(config: JsonObject) -> Config:
-    """Check the config. Raises CniError(INVALID_CONFIG) for the key that is wrong."""
+def read(config: JsonObject, *, unknown: Callable[[str], object] | None = None) -> Config:
+    """Check the config. Raises CniError(INVALID_CONFIG) for the key that is wrong.
+
+    unknown: is told of a backend that is none, and the default stands, as in the reference, whose
+    users may have such a word for years; without it that is an error.
+    """
     admin = config.string("iptablesAdminChainName") or ADMIN_CHAIN
     if not _named(admin, _CHAIN_LONGEST) or admin in _NOT_THEIRS:
         raise config.wrong(
@@ -51,8 +58,15 @@ def read(config: JsonObject) -> Config:
     zone = config.string("firewalldZone") or "trusted"
     if not _named(zone, _ZONE_LONGEST):
         raise config.wrong("firewalldZone", "the name of a zone: firewall-cmd --get-zones")
+    try:
+        backend = config.choice("backend", (NFTABLES, IPTABLES, FIREWALLD, ""), "")
+    except CniError as error:
+        if unknown is None or not isinstance(config.get("backend"), str):
+            raise
+        unknown(error.msg)
+        backend = ""
     return Config(
-        backend=config.choice("backend", (NFTABLES, IPTABLES, FIREWALLD, ""), ""),
+        backend=backend,
         admin_chain=admin,
         zone=zone,
         policy=config.choice("ingressPolicy", (OPEN, SAME_BRIDGE, ISOLATED), OPEN),

@@ -10,6 +10,7 @@ from cni import about
 from cni.call import owner
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.skel import Plugin
+from cni.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ def restore(call: Call) -> bool:
 def _config(call: Call) -> Config:
     from cni_firewall.config import read
 
-    return read(call.config)
+    def tell(problem: str) -> None:
+        if call.command == "ADD":
+            say(f'firewall on network "{call.network}": {problem}; the default is taken\n')
+
+    return read(call.config, unknown=tell)
 
 
 def _previous(call: Call) -> Result:

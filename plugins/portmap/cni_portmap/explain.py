@@ -29,4 +29,6 @@ def explain(call: Call, config: Config, result: Result) -> Explained:
         to = f"[{one.container}]" if one.version == 6 else str(one.container)
         text = f"leads to {to}:{one.container_port}, by {name}: {why}"
         steps.append(Step(SETS, "port", plan.shown(one), text))
+    for mapping, reason in plan.unreachable(config, addresses):
+        steps.append(Step(KEEPS, "port", f"{mapping.host_port}", f"is not published: {reason}"))
     return Explained(tuple(steps), result)

@@ -10,6 +10,7 @@ from cni import about
 from cni.call import owner
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, CniError
 from cni.skel import Plugin
+from cni.stderr import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ def add(call: Call) -> Result:
     """Publish the ports; the previous result is handed on unchanged."""
     result, config = _previous(call), _config(call)
     if config.mappings:
+        from cni_portmap import plan
         from wiring import backend
 
+        addresses = plan.container_addresses(result, call.ifname)
+        for mapping, why in plan.unreachable(config, addresses):
+            what = f'key "{mapping.place}": host port {mapping.host_port} is not published'
+            say(f'portmap on network "{call.network}": {what}: {why}\n')
         nl = backend.open_nftables(config.backend or backend.of_host())
         if nl is not None:
             from cni_portmap import publish

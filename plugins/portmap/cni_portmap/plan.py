@@ -8,6 +8,7 @@ from cni_portmap.tables import ALL, GATED, NEAR, Published
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Mapping as Dictionary
 
     from cni.ip import Address, Network
@@ -52,15 +53,12 @@ def publish(
     """What the config's mappings come to.
 
     addresses: the container's, by IP version. links: the host's links towards them, where known.
-    Raises CniError(INVALID_CONFIG) for a mapping that the container has no address for, and for
-    mappings that exclude each other.
+    Not a mapping that the container has no address for, see `unreachable`. Raises
+    CniError(INVALID_CONFIG) for mappings that exclude each other.
     """
     found: list[tuple[Mapping, Published]] = []
     for mapping in config.mappings:
-        versions = [version for version in mapping.versions if version in addresses]
-        if not versions:
-            _require_address(mapping, addresses)
-        for version in versions:
+        for version in (one for one in mapping.versions if one in addresses):
             one = Published(
                 version=version,
                 protocol=mapping.protocol,
@@ -85,24 +83,21 @@ def _flags(config: Config, version: int) -> int:
     return flags
 
 
-def _require_address(mapping: Mapping, addresses: Dictionary[int, Address]) -> None:
-    """Runtimes publish at 0.0.0.0 and :: alike, whatever the container has; the one that it lacks
-    is left out, as in the reference. A single address was meant.
+def unreachable(
+    config: Config, addresses: Dictionary[int, Address]
+) -> Iterator[tuple[Mapping, str]]:
+    """The mappings for which nothing is published although somebody meant it, each with the reason.
+
+    No error, as in the reference: some runtimes send a container's ports to all of its networks,
+    of which one may have no addresses, or those of one IP version. They also publish at 0.0.0.0
+    and :: alike, whatever the container has; the one that it lacks is nothing to tell.
     """
-    if mapping.host is None and addresses:
-        return
-    if mapping.host is None:
-        raise CniError(
-            INVALID_CONFIG,
-            'key "prevResult": it has no address of the container\'s interface, expected one that '
-            f"{mapping.place} can lead to",
-        )
-    raise CniError(
-        INVALID_CONFIG,
-        f'key "{mapping.place}.hostIP": found "{mapping.host}", but the container has no '
-        f"IPv{mapping.host.version} address that it could lead to: give it one, or remove "
-        '"hostIP"',
-    )
+    for mapping in config.mappings:
+        if not addresses:
+            yield mapping, "the container's interface has no address in prevResult"
+        elif mapping.host is not None and mapping.host.version not in addresses:
+            version = mapping.host.version
+            yield mapping, f"the container has no IPv{version} address to lead {mapping.host} to"
 
 
 def _is_new(mapping: Mapping, one: Published, before: list[tuple[Mapping, Published]]) -> bool:
