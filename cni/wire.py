@@ -182,10 +182,8 @@ def _present(config: JsonObject, key: str) -> ip.Interface:
 def _read_ip(item: JsonObject, interfaces: int) -> IPConfig:
     address = _present(item, "address")
     index = item.integer("interface", None, -(2**31), _MAX_U32)
+    # Some plugins write -1 for "none", and some count wrongly, which the reference lets pass.
     if index is not None and not 0 <= index < interfaces:
-        # Some plugins write -1 for "none". An index into nothing is no index.
-        if interfaces and index >= 0:
-            raise item.wrong("interface", f"an index into the {interfaces} interfaces")
         index = None
     return IPConfig(address, item.address("gateway"), index)
 
