@@ -26,6 +26,7 @@ class Bridged:
     `wiring.backend`, empty where the config leaves it to the host.
 
     vlan: the access VLAN, 0 for none. trunk: inclusive ranges of tagged VLANs, ascending and apart.
+    vlan_aware: whether a bridge that is created filters VLANs, though this port may be in none.
     mac: the container's hardware address, empty for a random one. ipam: the IPAM plugin, empty for
     a layer-2 network. dns: of the config, which goes before the IPAM plugin's; None where not set.
 
@@ -47,6 +48,7 @@ class Bridged:
     promisc: bool = False
     vlan: int = 0
     trunk: tuple[tuple[int, int], ...] = ()
+    vlan_aware: bool = False
     preserve_default_vlan: bool = True
     macspoofchk: bool = False
     enable_dad: bool = False

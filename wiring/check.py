@@ -8,6 +8,7 @@ are collected, so that one CHECK tells the whole story.
 from __future__ import annotations
 
 from cni import ipam
+from cni.jsonvalue import shown
 from hostnet import address, bridge, link
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
@@ -79,7 +80,8 @@ def _bridge_problems(on: Link, config: Bridged, result: Result) -> Iterator[str]
         yield f"bridge {on.name} is down"
     if on.promisc != config.promisc:
         now = "is" if on.promisc else "is not"
-        yield f"bridge {on.name} {now} in promiscuous mode, and promiscMode is {config.promisc}"
+        wanted = shown(config.promisc)
+        yield f"bridge {on.name} {now} in promiscuous mode, and promiscMode is {wanted}"
     if config.vlan_filtering and not bridge.vlan_filtering(on):
         yield f"bridge {on.name} does not filter VLANs"
     yield from compare.mac_problem(on, compare.reported(result, on.name, inside=False))
@@ -126,7 +128,7 @@ def _port_problems(
     ):
         if switches[switch] != wanted:
             now = "off" if wanted else "on"
-            yield f"host interface {port.name} has {switch} {now}, and {key} is {wanted}"
+            yield f"host interface {port.name} has {switch} {now}, and {key} is {shown(wanted)}"
     if config.vlan_filtering:
         yield from _vlan_problems(port, on, config, outside)
 

@@ -92,7 +92,7 @@ def _bridge(config: Bridged, found: Link | None) -> Step:
     if found is None:
         parts = ["there is none of that name"]
         parts += [f"MTU {config.mtu}"] if config.mtu else []
-        parts += ["filters VLANs"] if config.vlan_filtering else []
+        parts += ["filters VLANs"] if config.vlan_filtering or config.vlan_aware else []
         return Step(MAKES, "bridge", config.bridge, ", ".join(parts))
     if config.vlan_filtering and not bridge.vlan_filtering(found):
         raise CniError(

@@ -76,7 +76,7 @@ def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
 
 def _create(nl: Netlink, config: Bridged) -> Link | None:
     """The new bridge, down; None where another suite, which does not know our lock, was faster."""
-    filtering = True if config.vlan_filtering else None
+    filtering = True if config.vlan_filtering or config.vlan_aware else None
     try:
         made = bridge.create(
             nl,

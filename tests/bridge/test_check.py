@@ -21,7 +21,11 @@ ROUTES = [{"dst": "10.5.0.0/16", "mtu": 1300, "priority": 50}]
 # Where it is done, what is done, and the words that must name it.
 MUTATIONS = [
     ("host", "ip link set cni0 down", "bridge cni0 is down"),
-    ("host", "ip link set cni0 promisc on", "bridge cni0 is in promiscuous mode"),
+    (
+        "host",
+        "ip link set cni0 promisc on",
+        "bridge cni0 is in promiscuous mode, and promiscMode is false",
+    ),
     ("host", "ip link set cni0 address 02:00:00:00:00:99", "cni0 has the MAC 02:00:00:00:00:99"),
     ("host", "ip address delete 10.1.0.1/16 dev cni0", "lacks the gateway address 10.1.0.1/16"),
     ("host", "ip address delete 2001:db8::1/64 dev cni0", "gateway address 2001:db8::1/64"),
@@ -31,8 +35,8 @@ MUTATIONS = [
     ("host", f"ip link set {VETH} nomaster", f"{VETH} is not a port of bridge cni0"),
     ("host", f"ip link set {VETH} mtu 1300", f"{VETH} has the MTU 1300, expected 1400"),
     ("host", f"ip link set {VETH} address 02:00:00:00:00:98", f"{VETH} has the MAC"),
-    ("host", f"bridge link set dev {VETH} hairpin off", "hairpin off"),
-    ("host", f"bridge link set dev {VETH} isolated off", "isolated off"),
+    ("host", f"bridge link set dev {VETH} hairpin off", "hairpin off, and hairpinMode is true"),
+    ("host", f"bridge link set dev {VETH} isolated off", "isolated off, and portIsolation is true"),
     ("host", "nft flush ruleset", "pycni_masquerade is missing"),
     ("host", "nft delete table bridge pycni_macspoof", f"{VETH} may send from any MAC"),
     ("host", "nft flush chain bridge pycni_macspoof prerouting", f"{VETH} may send from any MAC"),

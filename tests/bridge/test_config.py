@@ -140,6 +140,11 @@ def test_trunk() -> None:
     ]
     assert config(vlanTrunk=trunk).trunk == ((7, 7), (9, 9), (42, 42), (100, 103))
     assert config(vlanTrunk=[{}]).trunk == ()
+    assert not config().vlan_aware
+    assert not config(vlanTrunk=None).vlan_aware
+    empty = config(vlanTrunk=[])
+    assert empty.vlan_aware
+    assert not empty.vlan_filtering
 
 
 @pytest.mark.parametrize(

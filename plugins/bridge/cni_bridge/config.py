@@ -30,6 +30,7 @@ def read(call: Call) -> Bridged:
         bridged.read(call, DEFAULT_BRIDGE),
         vlan=config.integer("vlan", 0, 0, _MAX_VLAN),
         trunk=_trunk(config),
+        vlan_aware=config.has("vlanTrunk"),  # an empty list too, as in the reference
         preserve_default_vlan=config.boolean("preserveDefaultVlan", True),
     )
     _check_together(found, config)

@@ -71,13 +71,13 @@ PORT = [
     ),
     host(
         "bridge link set dev $port hairpin off",
-        "host interface $port has hairpin off, and hairpinMode is True",
+        "host interface $port has hairpin off, and hairpinMode is true",
         "bridge link set dev $port hairpin on",
         missed=True,
     ),
     host(
         "bridge link set dev $port isolated off",
-        "host interface $port has isolated off, and portIsolation is True",
+        "host interface $port has isolated off, and portIsolation is true",
         "bridge link set dev $port isolated on",
     ),
 ]

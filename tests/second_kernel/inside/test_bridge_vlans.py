@@ -63,6 +63,20 @@ def test_trunk_port(runtime: Runtime, host: Host, container: Namespace) -> None:
     runtime.delete(config, netns=container)
 
 
+def test_an_empty_trunk(runtime: Runtime, host: Host, container: Namespace) -> None:
+    """As in the reference: a new bridge obeys VLANs, and the port is in the default one."""
+    config = network(vlanTrunk=[], preserveDefaultVlan=False)
+    result = runtime.add(config, netns=container)
+    assert host.links()["cni0"]["linkinfo"]["info_data"]["vlan_filtering"] == 1
+    assert vlans(host, host_veth("net/c1/eth0")) == {1: ACCESS}
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    host.command("ip", "link", "set", "cni0", "type", "bridge", "vlan_filtering", "0")
+    result = runtime.add(config, netns=container)  # which it does not need
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+
+
 def test_vlans_keep_containers_apart(runtime: Runtime, fake: FakeIpam, host: Host) -> None:
     members = []
     for number, vlan in ((2, 100), (3, 100), (4, 200)):
