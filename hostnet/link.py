@@ -211,7 +211,7 @@ def get(nl: Netlink, name: str) -> Link:
     # A longer name can only be an alternative one, and the kernel wants that said.
     attribute = IFLA_IFNAME if len(name) <= 15 else IFLA_ALT_IFNAME
     payload = _EVERYTHING + attr_str(attribute, name) + _NO_STATS
-    return Link(nl.request(RTM_GETLINK, payload, 0, f"find the interface {name}")[0][1])
+    return Link(nl.find(RTM_GETLINK, payload, f"find the interface {name}"))
 
 
 def index_of(nl: Netlink, name: str) -> int:
@@ -241,7 +241,7 @@ def find(nl: Netlink, name: str) -> Link | None:
 def by_index(nl: Netlink, index: int) -> Link:
     """The link of this index. Raises NetlinkError, ENODEV when there is none."""
     payload = _IFINFO.pack(0, 0, index, 0, 0) + _NO_STATS
-    return Link(nl.request(RTM_GETLINK, payload, 0, f"find interface {index}")[0][1])
+    return Link(nl.find(RTM_GETLINK, payload, f"find interface {index}"))
 
 
 def dump(nl: Netlink, *, kind: str = "", master: int = 0) -> list[Link]:

@@ -314,6 +314,24 @@ class Netlink:
                 if answer >= NLMSG_MIN_TYPE:
                     answers.append((answer, body))
 
+    def find(self, kind: int, payload: bytes, what: str) -> bytes:
+        """Ask for the one thing that a RTM_GET… or NFT_MSG_GET… means; gives its payload.
+
+        Without an acknowledgement, which would be one more message for each look. Raises
+        NetlinkError, mostly ENOENT or ENODEV where there is no such thing.
+        """
+        self._seq = seq = self._seq + 1
+        message = _HEADER.pack(len(payload) + 16, kind, NLM_F_REQUEST, seq, 0) + payload
+        self._send(message, what)
+        while True:
+            for answer, _flags, its_seq, body in self._messages(self._receive(what), what):
+                if its_seq != seq:
+                    continue
+                if answer >= NLMSG_MIN_TYPE:
+                    return body
+                if answer == NLMSG_ERROR:
+                    raise _refusal(-_INT.unpack_from(body)[0], what, body, message)
+
     def batch(
         self, messages: Iterable[tuple[int, bytes, int]], what: str | Callable[[int], str]
     ) -> None:

@@ -75,7 +75,7 @@ def chain_exists(nl: Netfilter, table: str, chain: str, family: bytes = INET) ->
     """
     payload = family + attr_str(CHAIN_TABLE, table) + attr_str(CHAIN_NAME, chain)
     try:
-        nl.request(GETCHAIN, payload, 0, f"find chain {chain} in the nftables table {table}")
+        nl.find(GETCHAIN, payload, f"find chain {chain} in the nftables table {table}")
     except NetlinkError as error:
         if error.errno == errno.ENOENT:
             return False

@@ -297,12 +297,12 @@ def get(nl: Netfilter, wanted: Element) -> Element | None:
     payload = of.header + of.place() + nested(LIST_ELEMENTS, wanted.named())
     what = f"look up an element of {of.name} in the nftables table {of.family} {of.table}"
     try:
-        answers = nl.request(GETSETELEM, payload, 0, what)
+        found = nl.find(GETSETELEM, payload, what)
     except NetlinkError as error:
         if error.errno == errno.ENOENT or _has_no_nftables(nl, error):
             return None
         raise
-    return _elements(of, answers)[0]
+    return _elements(of, [(GETSETELEM, found)])[0]
 
 
 def dump(nl: Netfilter, of: Map) -> list[Element]:

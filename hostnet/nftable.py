@@ -152,12 +152,12 @@ class Table:
     def _look_over(self, nl: Netfilter) -> list[str]:
         try:
             payload = self.header + attr_str(TABLE_NAME, self.name)
-            found = nl.request(GETTABLE, payload, 0, f"find the nftables table {self._words}")
+            found = nl.find(GETTABLE, payload, f"find the nftables table {self._words}")
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
             return [f"the nftables table {self._words} is missing"]
-        flags = int.from_bytes(parse(found[0][1], 4).get(TABLE_FLAGS, b""), "big")
+        flags = int.from_bytes(parse(found, 4).get(TABLE_FLAGS, b""), "big")
         problems = []
         if flags & NFT_TABLE_F_DORMANT:
             problems.append(f"the nftables table {self._words} is dormant")
@@ -184,14 +184,14 @@ class Table:
         what = f"chain {chain.name} of the nftables table {self._words}"
         payload = attr_str(CHAIN_TABLE, self.name) + attr_str(CHAIN_NAME, chain.name)
         try:
-            answers = nl.request(GETCHAIN, self.header + payload, 0, f"find the {what}")
+            found = nl.find(GETCHAIN, self.header + payload, f"find the {what}")
         except NetlinkError as error:
             if error.errno != errno.ENOENT:
                 raise
             return f"{what} is missing"
         if not chain.hook:
             return ""
-        attrs = parse(answers[0][1], 4)
+        attrs = parse(found, 4)
         hook = parse(attrs.get(CHAIN_HOOK, b""))
         number = int.from_bytes(hook.get(HOOK_NUMBER, b"\xff"), "big")
         priority = int.from_bytes(hook.get(HOOK_PRIORITY, b""), "big", signed=True)

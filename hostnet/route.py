@@ -417,4 +417,4 @@ def lookup(
     payload += attr(RTA_DST, packed)
     if oif:
         payload += attr_u32(RTA_OIF, oif)
-    return Route(nl.request(RTM_GETROUTE, payload, 0, f"find the way to {destination}")[0][1])
+    return Route(nl.find(RTM_GETROUTE, payload, f"find the way to {destination}"))

@@ -23,6 +23,7 @@ from hostnet import address, bridge, conntrack, fdb, link, neighbour, netlink, r
 from hostnet.netlink import Netlink, NetlinkError
 from tests.kit.host import Host
 
+FIND = netlink.NLM_F_REQUEST
 ACK = netlink.NLM_F_REQUEST | netlink.NLM_F_ACK
 NEW = ACK | netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
 PUT = ACK | netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
@@ -216,8 +217,8 @@ def test_find_links(nl: Tapped) -> None:
     link.dump(nl, kind="veth")
     mask = ("IFLA_EXT_MASK", 8)
     assert nl.sent == [
-        oracle(ifinfmsg, link.RTM_GETLINK, ACK, {}, [("IFLA_IFNAME", "lo"), mask]),
-        oracle(ifinfmsg, link.RTM_GETLINK, ACK, {"index": 1}, [mask], 2),
+        oracle(ifinfmsg, link.RTM_GETLINK, FIND, {}, [("IFLA_IFNAME", "lo"), mask]),
+        oracle(ifinfmsg, link.RTM_GETLINK, FIND, {"index": 1}, [mask], 2),
         oracle(ifinfmsg, link.RTM_GETLINK, DUMP, {}, [mask, ("IFLA_MASTER", 1)], 3),
         oracle(
             ifinfmsg,
@@ -448,7 +449,7 @@ def test_routes(nl: Tapped) -> None:
         oracle(
             rtmsg,
             route.RTM_GETROUTE,
-            ACK,
+            FIND,
             {"family": 2, "dst_len": 32, "flags": 0x1000},
             [("RTA_DST", "127.0.0.1")],
             10,

@@ -377,16 +377,9 @@ class Counting(Netfilter):
         super().__init__()
         self.asked = self.listed = 0
 
-    def request(
-        self,
-        kind: int,
-        payload: bytes,
-        flags: int = 0,
-        what: str = "",
-        then: tuple[int, bytes] | None = None,
-    ) -> list[tuple[int, bytes]]:
+    def find(self, kind: int, payload: bytes, what: str) -> bytes:
         self.asked += kind == GETSETELEM
-        return super().request(kind, payload, flags, what, then)
+        return super().find(kind, payload, what)
 
     def dump(self, kind: int, payload: bytes, what: str = "") -> list[tuple[int, bytes]]:
         self.listed += kind == GETSETELEM
