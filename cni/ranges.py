@@ -70,16 +70,26 @@ class RangeSet:
         Round robin as in the reference: beginning after `cursor`, through the ranges as they are
         listed, and around to `cursor` itself. A cursor outside counts as none.
         """
-        blocked = self._blocked()
         first = self.range_of(cursor) if cursor is not None else None
         if cursor is None or first is None:
+            blocked = self._blocked()
             return [span for one in self.ranges for span in _spans_of(one, blocked)]
+        return self._from(first, int(cursor) + 1)
+
+    def spans_from(self, place: Address) -> list[Span]:
+        """The same, beginning with `place` itself, which lies in one of the ranges."""
+        first = self.range_of(place)
+        assert first is not None, f"{place} is not in {self}"
+        return self._from(first, int(place))
+
+    def _from(self, first: Range, number: int) -> list[Span]:
+        """All of it, beginning with a number that lies in the range `first`, or just behind it."""
+        blocked = self._blocked()
         at = self.ranges.index(first)
         here = _spans_of(first, blocked)
-        number = int(cursor)
-        after = [(max(low, number + 1), high) for low, high in here if high > number]
+        after = [(max(low, number), high) for low, high in here if high >= number]
         others = self.ranges[at + 1 :] + self.ranges[:at]
-        before = [(low, min(high, number)) for low, high in here if low <= number]
+        before = [(low, min(high, number - 1)) for low, high in here if low < number]
         return after + [span for one in others for span in _spans_of(one, blocked)] + before
 
     def why_not(self, address: Address) -> str:
@@ -192,6 +202,15 @@ def overlap(ranges: Iterable[Range]) -> tuple[Range, Range] | None:
 def size(spans: Iterable[Span]) -> int:
     """How many addresses the spans hold."""
     return sum(high - low + 1 for low, high in spans)
+
+
+def nth(spans: Iterable[Span], index: int) -> int:
+    """The number at that place of the spans, counted from 0. Raises IndexError."""
+    for low, high in spans:
+        if index <= high - low:
+            return low + index
+        index -= high - low + 1
+    raise IndexError(index)
 
 
 def address_of(number: int, version: int) -> Address:

@@ -113,15 +113,6 @@ def test_without_its_library_it_says_so(built: Path, tmp_path: Path) -> None:
     assert f"{tmp_path}/{python_half(built).relative_to(built)}: No such file" in done.stderr
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-def test_run_by_hand_it_says_what_it_is(built: Path, name: str) -> None:
-    done = call(built / name, {})
-    assert done.returncode != 0
-    assert name in done.stderr
-    assert "1.1.0" in done.stderr
-    assert json.loads(done.stdout)["code"] == 4
-
-
 def test_the_tool_has_all_its_libraries(built: Path, tmp_path: Path) -> None:
     """It is built without much of the standard library: a table, an error and the help."""
     conflist = {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge", "mtuu": 1}]}

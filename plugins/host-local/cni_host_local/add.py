@@ -98,7 +98,10 @@ def _allocate(
         raise
     for index, address in enumerate(addresses):
         ledger.add(wide(address), owner)
-        store.set_last_reserved(index, address)
+        # Those that are taken in turn go on where they were: the round robin then comes by at an
+        # address that a workload has left as late as can be.
+        if not config.workload:
+            store.set_last_reserved(index, address)
     ledger.save()
     return addresses
 

@@ -1,4 +1,4 @@
-"""Which addresses an attachment gets: the ones asked for, or the next free ones. Nothing is taken.
+"""Which addresses an attachment gets: the ones asked for, or the first free ones. Nothing is taken.
 
 All is chosen before anything is reserved, so that a range set that is full leaves no trace in the
 others.
@@ -38,7 +38,7 @@ def choose(store: Store, ledger: Ledger, config: Config, owner: Attachment) -> l
             if asked is not None:
                 chosen.append(_asked_for(store, one, asked))
             else:
-                chosen.append(next_address(store, ledger, one, index))
+                chosen.append(next_address(store, ledger, one, order(store, config, index)))
         except CniError as error:
             msg = f"failed to allocate for range {index}: {error.msg}"
             errors.append(CniError(error.code, msg, error.details))
@@ -74,12 +74,22 @@ def _asked_for(store: Store, one: RangeSet, address: Address) -> Address:
     return address
 
 
-def next_address(store: Store, ledger: Ledger, one: RangeSet, index: int) -> Address:
-    """The next free address of a range set.
+def order(store: Store | None, config: Config, index: int) -> list[Span]:
+    """The order in which the addresses of a range set are looked at for a free one."""
+    one = config.ranges.sets[index]
+    if config.workload:
+        from cni_host_local.sticky import place
 
-    Raises CniError(NO_ADDRESS), which says who holds them.
+        return one.spans_from(place(one, config.workload))
+    return one.spans(store.last_reserved(index) if store is not None else None)
+
+
+def next_address(store: Store, ledger: Ledger, one: RangeSet, ordered: list[Span]) -> Address:
+    """The first free address of a range set.
+
+    ordered: all of it. Raises CniError(NO_ADDRESS), which says who holds them.
     """
-    spans = [_wide_span(span, one) for span in one.spans(store.last_reserved(index))]
+    spans = [_wide_span(span, one) for span in ordered]
     found = ledger.next_free(spans)
     if found is None and ledger.worth_a_scan():
         ledger.rescan()

@@ -9,6 +9,7 @@ from cni.errors import DUPLICATE, NO_ADDRESS, CniError
 from cni.explained import TAKES, Explained, Step
 from cni.range_config import require_tellable
 from cni.ranges import address_of
+from cni_host_local.choose import order
 from cni_host_local.config import read_config
 from cni_host_local.store import name_of, open_store, split_holder, wide
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from cni.ranges import RangeSet
     from cni_host_local.config import Config
     from cni_host_local.store import Store
+
+_NEXT = "the next free one"
 
 
 def explain(call: Call) -> Explained:
@@ -40,7 +43,8 @@ def _explained(config: Config, store: Store | None) -> Explained:
         if asked is not None:
             found, why = _asked(store, config, one, asked), "it is asked for"
         else:
-            found, why = _next(store, config, one, index), "the next free one"
+            found = _next(store, config, one, index)
+            why = "the next free one from the workload's own place on" if config.workload else _NEXT
         addresses.append(found)
         text = f"{why} of {one}, kept in {config.directory}"
         steps.append(Step(TAKES, "address", str(found), text))
@@ -57,8 +61,7 @@ def _asked(store: Store | None, config: Config, one: RangeSet, address: Address)
 
 
 def _next(store: Store | None, config: Config, one: RangeSet, index: int) -> Address:
-    after = store.last_reserved(index) if store is not None else None
-    for first, last in one.spans(after):
+    for first, last in order(store, config, index):
         for number in range(first, last + 1):
             address = address_of(number, one.version)
             if _is_free(store, config, address):

@@ -69,8 +69,8 @@ def _refuse_exhausted(config: Config) -> None:
         with store, store.lock:
             ledger = Ledger(store, release=config.release)
             try:
-                for index, one in enumerate(config.ranges.sets):
-                    next_address(store, ledger, one, index)
+                for one in config.ranges.sets:
+                    next_address(store, ledger, one, one.spans())
             finally:
                 ledger.save()
     except CniError as error:
