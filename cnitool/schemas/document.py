@@ -70,9 +70,10 @@ def documents() -> dict[str, str]:
 
 def write(directory: Path) -> None:
     """Make all documents there, and remove others of the kind."""
+    made = documents()  # which fails where a key has no sentence, and then leaves the old ones
     for path in directory.glob(f"*{schemas.SUFFIX}"):
         path.unlink()
-    for name, text in documents().items():
+    for name, text in made.items():
         (directory / f"{name}{schemas.SUFFIX}").write_text(text, encoding="utf-8")
 
 

@@ -31,6 +31,9 @@ def test_what_is_read() -> None:
     assert read(call(pciBusID="0000:00:1f.6")).pci == "0000:00:1f.6"
     found = read(call(runtimeConfig={"deviceID": "mlx5_core.sf.4"}, ipam={"type": "static"}))
     assert found == HostDevice(Common("static"), device_id="mlx5_core.sf.4")
+    for asked in (True, False):
+        found = read(call(device="eth1", enabledad=asked))
+        assert found == HostDevice(Common(enable_dad=asked), device="eth1")
     found = read(call(device="eth1", useInterfaceNetwork=True))
     assert found == HostDevice(Common(), device="eth1", with_network=True)
 
@@ -56,6 +59,7 @@ def test_what_is_read() -> None:
         ("runtimeConfig.deviceID", "a/b", "name on its bus"),
         ("runtimeConfig", 5, "an object"),
         ("useInterfaceNetwork", "true", "true or false"),
+        ("enabledad", "true", "true or false"),
         ("dns", 5, "an object"),
         ("ipam", 5, "an object"),
     ],

@@ -40,7 +40,9 @@ def read(call: Call) -> HostDevice:
     config = call.config
     with_network = config.boolean("useInterfaceNetwork")
     found = HostDevice(
-        common=Common(ipam=keys.ipam_plugin(call), dns=keys.dns(config)),
+        common=Common(
+            ipam=keys.ipam_plugin(call), dns=keys.dns(config), enable_dad=keys.enable_dad(config)
+        ),
         device=_device(config),
         hwaddr=_hwaddr(config),
         kernel_path=_kernel_path(config),
