@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cni_host_local import index
 from hostnet import directory
 from hostnet.daemon import listen_unix
 from tests.kit.calls import PluginError, Runtime
@@ -54,9 +55,9 @@ def test_of_a_chain_by_cnitool(
     conflist = {"cniVersion": "1.1.0", "name": "net", "plugins": plugins}
     (tmp_path / "net.conflist").write_text(json.dumps(conflist))
 
-    def tool(command: str) -> None:
+    def tool(command: str, ifname: str) -> None:
         subprocess.run(
-            [built / "cnitool", command, "net", str(container)],
+            [built / "cnitool", command, "--ifname", ifname, "net", str(container)],
             env={
                 "CNI_PATH": str(built),
                 "NETCONFPATH": str(tmp_path),
@@ -68,9 +69,12 @@ def test_of_a_chain_by_cnitool(
             timeout=60,
         )
 
-    tool("add")
+    names = [f"eth{n}" for n in range(index.FEW + 1)]  # so many that there is an index
+    for name in names:
+        tool("add", name)
     files, directories = kept()
-    tool("del")
+    for name in names:
+        tool("del", name)
     for part in ("/results/", "10.9.0.2", "/tuning/"):
         assert any(part in one for one in files), files
     assert set(files.values()) == {0o600}, files
