@@ -19,7 +19,9 @@ from cni_host_local.sticky import place
 from tests.cni.test_ranges import addr, allocatable, net, range_sets
 from tests.host_local.network import REFERENCE, V6, Network, reference
 from tests.host_local.test_growth import hold, work
-from tests.kit.calls import PluginError
+from tests.kit.calls import Document, PluginError
+from tests.kit.host import Host
+from tests.kit.namespace import Namespace
 from tests.kit.processes import at_once
 from tests.reliability.reboot import reboot
 
@@ -326,6 +328,19 @@ def test_the_reference_in_the_same_directory(sticky: Network) -> None:
     reference("DEL", sticky, "c4")
     reference("ADD", sticky, "c5")
     assert set(sticky.held) == {"10.1.2.2", "10.1.2.228", "10.1.2.229"}
+
+
+def test_behind_a_bridge(sticky: Network, host: Host, container: Namespace) -> None:
+    """The interface's plugin hands the workload on."""
+    host.share_bridge("cni0")
+    host.share_locks()
+    config = {**sticky.config, "type": "bridge"}
+    for name in ("c1", "c2"):
+        how: Document = {"container": name, "netns": container, "args": pod("web-0")}
+        (one,) = sticky.runtime.add(config, **how)["ips"]
+        assert one["address"] == f"{WEB0}/24"
+        sticky.runtime.delete(config, **how)
+    assert sticky.held == {}
 
 
 def test_explain_tells_the_same_and_takes_nothing(sticky: Network) -> None:
