@@ -162,11 +162,12 @@ def create(
         (IFLA_VXLAN_UDP_ZERO_CSUM6_RX, zero_checksum6_rx or None),
     )
     data += [attr_u8(kind, value) for kind, value in optional if value is not None]
-    made = link.create(nl, name, "vxlan", data=b"".join(data), mac=mac, mtu=mtu, up=up)
+    # With its birth: who is killed then leaves a device that is known for what it is.
+    made = link.create(nl, name, "vxlan", data=b"".join(data), mac=mac, mtu=mtu, up=up, alias=alias)
     if not alias:
         return made
     try:
-        # The kernel passes over IFLA_IFALIAS in the message that creates a link.
+        # Again, since the kernel did not tell whether it took it.
         link.change(nl, made.index, alias=alias)
         return link.by_index(nl, made.index)
     except BaseException:

@@ -66,6 +66,8 @@ def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
             f"not: ip link set {found.name} type bridge vlan_filtering 1",
         )
     else:
+        if not found.up and not link.dump(nl, master=found.index):
+            _quiet(found)  # an ADD that was killed may have got no further
         pin = "" if _is_pinned(nl, found) else found.mac
         if pin or not found.up:
             link.change(nl, found.index, up=True, mac=pin)
@@ -113,9 +115,13 @@ def settle(nl: Netlink, created: Link) -> None:
     Router advertisements of a container must not configure the host. And until the interface's own
     link-local address is looked over for duplicates, forwarded IPv6 waits: two seconds.
     """
+    _quiet(created)
+    link.set_up(nl, created.index)
+
+
+def _quiet(created: Link) -> None:
     for key in ("accept_ra", "accept_dad"):
         sysctl.ensure(sysctl.of_interface("ipv6", created.name, key), "0", missing_ok=True)
-    link.set_up(nl, created.index)
 
 
 def _vlan_key(config: Bridged) -> str:
