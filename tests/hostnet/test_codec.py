@@ -270,7 +270,9 @@ def test_create_vxlan(nl: Tapped) -> None:
         info = nest(("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", nest(*data)))
         return [("IFLA_IFNAME", name), *identity, ("IFLA_LINKINFO", info)]
 
-    assert nl.sent[0] == oracle(
+    size = struct.unpack_from("=I", nl.sent[0])[0]
+    assert nl.sent[0][size:].endswith(b"pycni\0\0\0")  # the alias goes with it
+    assert nl.sent[0][:size] == oracle(
         ifinfmsg,
         link.RTM_NEWLINK,
         NEW | netlink.NLM_F_ECHO,
@@ -308,12 +310,12 @@ def test_create_vxlan(nl: Tapped) -> None:
             ("IFLA_VXLAN_UDP_ZERO_CSUM6_TX", 1),
             ("IFLA_VXLAN_UDP_ZERO_CSUM6_RX", 1),
         ),
-        7,
+        8,
     )
     local = nest(("IFLA_VXLAN_LOCAL6", "2001:db8::3"))
     info = nest(("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", local))
     assert sent[3] == oracle(
-        ifinfmsg, link.RTM_NEWLINK, ACK, {"index": six.index}, [("IFLA_LINKINFO", info)], 9
+        ifinfmsg, link.RTM_NEWLINK, ACK, {"index": six.index}, [("IFLA_LINKINFO", info)], 10
     )
 
 
