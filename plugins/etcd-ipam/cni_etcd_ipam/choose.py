@@ -17,7 +17,7 @@ import os
 
 from cni.errors import DUPLICATE, NO_ADDRESS, CniError, together
 from cni.ip import parse_address
-from cni.ranges import address_of, merge, size, subtract
+from cni.ranges import address_of, merge, nth, size, subtract
 from cni_etcd_ipam.etcd_layout import holder_text, node_of
 
 TYPE_CHECKING = False
@@ -166,19 +166,11 @@ def draw(one: RangeSet, spans: list[Span], count: int) -> list[Address]:
         while len(drawn) < count:
             drawn[_below(total)] = None
         indexes = list(drawn)
-    return [address_of(_nth(spans, index), one.version) for index in indexes]
+    return [address_of(nth(spans, index), one.version) for index in indexes]
 
 
 def _below(limit: int) -> int:
     return int.from_bytes(os.urandom(24)) % limit  # more bits than the limit's 128: none favoured
-
-
-def _nth(spans: list[Span], index: int) -> int:
-    for low, high in spans:
-        if index <= high - low:
-            return low + index
-        index -= high - low + 1
-    raise IndexError(index)
 
 
 def read_holders(layout: Layout, entries: Iterable[KeyValue]) -> dict[Address, str]:
