@@ -75,8 +75,8 @@ class Pool:
 
     plugins: the bundle's. listener: where they accept calls. guard: of these calls. size: how many.
     calls: after how many a worker is worn out. rested: after how many seconds without a call it is
-    none that is needed now. keep: the other descriptors that workers need; they
-    close the rest of the daemon's.
+    none that is needed now. keep: the other descriptors that workers need; they close the rest of
+    the daemon's.
     """
 
     def __init__(

@@ -11,10 +11,9 @@ One look-up for each frame, whatever the number of ports, and everything of a po
 
 from __future__ import annotations
 
-import struct
-
 from hostnet import condition, nft
 from hostnet.lock import NamespaceLock
+from hostnet.netfilter import header
 from hostnet.netlink import parse, to_str
 from hostnet.nfchain import CHAIN_NAME, CHAIN_TABLE, GETCHAIN, chain_exists
 from hostnet.nfelement import VERDICT, Element, Map, get
@@ -31,7 +30,7 @@ _TABLE = f"bridge {NAME}"
 _HOOKED = "prerouting"
 _PORTS = Map(NAME, "ports", "ifname", VERDICT, family="bridge")
 
-_BRIDGE = struct.pack("!BBH", 7, 0, 0)  # NFPROTO_BRIDGE, <linux/netfilter.h>; struct nfgenmsg
+_BRIDGE = header("bridge")
 
 
 def add(port: str, mac: str) -> None:

@@ -118,8 +118,8 @@ class Netfilter(Netlink):
 
         Raises NetlinkError, EINVAL where the kernel has no nftables, EPERM without CAP_NET_ADMIN.
         """
-        answers = self.request(GETGEN, INET, 0, "read the generation of nftables' rules")
-        number = int.from_bytes(parse(answers[0][1], 4)[GEN_ID], "big")
+        found = self.find(GETGEN, INET, "read the generation of nftables' rules")
+        number = int.from_bytes(parse(found, 4)[GEN_ID], "big")
         if number != self._generation:
             self._known.clear()
             self._generation = number

@@ -302,7 +302,8 @@ def get(nl: Netfilter, wanted: Element) -> Element | None:
         if error.errno == errno.ENOENT or _has_no_nftables(nl, error):
             return None
         raise
-    return _elements(of, [(GETSETELEM, found)])[0]
+    elements = parse_list(parse(found, 4).get(LIST_ELEMENTS, b""))
+    return _element(of, elements[0][1])
 
 
 def dump(nl: Netfilter, of: Map) -> list[Element]:
@@ -349,14 +350,6 @@ def _walk(nl: Netfilter, of: Map) -> dict[bytes, bytes]:
 
 def _has_no_nftables(nl: Netfilter, error: NetlinkError) -> bool:
     return error.errno == errno.EINVAL and not nl.available()
-
-
-def _elements(of: Map, answers: list[tuple[int, bytes]]) -> list[Element]:
-    found: list[Element] = []
-    for _type, body in answers:
-        elements = parse(body, 4).get(LIST_ELEMENTS, b"")
-        found += (_element(of, data) for _kind, data in parse_list(elements))
-    return found
 
 
 def _packed_key(body: bytes) -> bytes:
