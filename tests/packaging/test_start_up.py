@@ -8,17 +8,11 @@ argue here why every call should pay. Measured in the bundle (CPU ms): `json` 4 
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import lean
 import pytest
 
 from cni_bundle.plugins import PLUGINS
@@ -28,18 +22,7 @@ from tests.dhcp.world import RANGE4, Daemon, Dnsmasq, Lan
 from tests.kit.etcd import EtcdServer
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
-
-ROOT = Path(__file__).resolve().parents[2]
-_BINDING = find_spec("nftables")
-assert _BINDING
-assert _BINDING.origin
-ROOTS = [
-    ROOT,
-    ROOT / "packaging",
-    *sorted((ROOT / "plugins").iterdir()),
-    Path(_BINDING.origin).parent,
-]
-PROBE = Path(__file__).with_name("probe.py")
+from tests.packaging.cold import Caller
 
 # What opens the door: VERSION, which runtimes ask over and over, has to do with this.
 DOOR = {
@@ -203,29 +186,6 @@ def config(plugin: str, state: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def executables(tmp_path: Path) -> Path:
-    """A directory in which every plugin is a name of one executable, as in the bundle."""
-    directory = tmp_path / "bin"
-    directory.mkdir()
-    first = directory / next(iter(PLUGINS))
-    first.touch(mode=0o755)
-    for name in PLUGINS:
-        if not (directory / name).exists():
-            (directory / name).hardlink_to(first)
-    return directory
-
-
-@pytest.fixture
-def roots(tmp_path: Path) -> list[Path]:
-    """Where modules are looked for, in this order."""
-    changed = tmp_path / "changed"
-    changed.mkdir()
-    source = lean.source_of("ipaddress", Path(ipaddress.__file__))
-    (changed / "ipaddress.py").write_bytes(source)
-    return [changed, *ROOTS]
-
-
-@pytest.fixture
 def services(
     request: pytest.FixtureRequest, host: Host, container: Namespace, tmp_path: Path
 ) -> Iterator[None]:
@@ -260,45 +220,6 @@ def services(
         host.command("ip", "link", "delete", "port0")
     else:
         yield
-
-
-@dataclass
-class Caller:
-    """Calls one plugin's verbs from source, each in an interpreter of its own."""
-
-    plugin: str
-    executables: Path
-    roots: list[Path]
-    container: Namespace
-    ifname: str
-    result: Any = None
-    may_fail: bool = False
-
-    def call(self, verb: str, document: dict[str, Any]) -> list[tuple[str, str]]:
-        """Gives (module, who asked for it), in the order they were loaded."""
-        if self.result is not None:
-            document = {**document, "prevResult": self.result}
-        done = subprocess.run(
-            [
-                sys.executable, "-I", "-S", PROBE,
-                self.plugin, self.executables / self.plugin, *self.roots,
-            ],
-            input=json.dumps(document),
-            env={
-                "CNI_COMMAND": verb,
-                "CNI_CONTAINERID": "budget",
-                "CNI_NETNS": str(self.container),
-                "CNI_IFNAME": self.ifname,
-                "CNI_PATH": str(self.executables),
-            },
-            text=True, capture_output=True, check=False,
-        )  # fmt: skip
-        assert self.may_fail or done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
-        if verb == "ADD" and done.returncode == 0:
-            self.result = json.loads(done.stdout)
-        lines = [one.split() for one in done.stderr.splitlines() if one.startswith("imported ")]
-        assert lines, done.stderr
-        return [(module, importer) for _, module, _, importer in lines]
 
 
 @pytest.mark.parametrize("plugin", sorted(PLUGINS))
