@@ -113,6 +113,9 @@ def test_what_is_told() -> None:
     name: Document = {"option": "host-name", "value": "a", "fromArg": "NAME"}
     assert provided(name) == {12: b"a"}
     assert provided(name, NAME="b") == {12: b"b"}
+    assert provided(name, NAME="") == {12: b"a"}  # as multus passes arguments that it has not
+    assert provided({"option": "12", "fromArg": "NAME"}, NAME="") == {}
+    assert provided({"option": "12", "value": "a"}, **{"": "b"}) == {12: b"a"}
     assert provided({"option": "12"}) == {}
     assert provided({"option": "12", "fromArg": "NAME"}) == {}
     assert provided({"option": "12", "value": "é"}, {"option": "77", "value": "u"}) == {

@@ -58,23 +58,22 @@ _OWN = frozenset(
 def read_provided(ipam: JsonObject, args: Mapping[str, str]) -> tuple[tuple[int, bytes], ...]:
     """`provide`: (number, value) pairs; a value from CNI_ARGS wins over the one beside it.
 
-    An item without a value says nothing, as in the reference. Raises CniError(INVALID_CONFIG).
+    An item without a value says nothing, as in the reference; an argument that is there and empty,
+    as multus passes them, is none. Raises CniError(INVALID_CONFIG).
     """
     provided: dict[int, bytes] = {}
     for item in ipam.objects("provide"):
         code = _read_option(item)
         if code in _OWN:
             raise item.wrong("option", "an option that the client does not set itself")
-        value = item.string("value").encode()
-        argument = item.string("fromArg")
-        if argument in args:
-            value = args[argument].encode()
-        elif not value:
-            continue
-        if not 0 < len(value) <= LONGEST:
-            where = f"CNI_ARGS {argument}" if argument in args else f'key "{item.place("value")}"'
+        written, argument = item.string("value"), item.string("fromArg")
+        given = args.get(argument, "") if argument else ""
+        value = (given or written).encode()
+        if len(value) > LONGEST:
+            where = f"CNI_ARGS {argument}" if given else f'key "{item.place("value")}"'
             raise CniError(INVALID_CONFIG, f"{where}: {len(value)} bytes, expected 1 to {LONGEST}")
-        provided[code] = value
+        if value:
+            provided[code] = value
     return tuple(provided.items())
 
 
