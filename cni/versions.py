@@ -23,12 +23,16 @@ def version_answer() -> dict[str, JsonValue]:
     return {"cniVersion": CURRENT, "supportedVersions": supported}
 
 
-def require_supported(version: str) -> None:
-    """Raise CniError(INCOMPATIBLE_VERSION) unless `version` is one that pycni speaks."""
+def require_supported(version: str, parent: str = "") -> None:
+    """Raise CniError(INCOMPATIBLE_VERSION) unless `version` is one that pycni speaks.
+
+    parent: the path of the object that says it, with a dot behind.
+    """
     if version not in SPEC_VERSIONS:
         raise CniError(
             INCOMPATIBLE_VERSION,
-            f'key "cniVersion": found "{version[:40]}", expected one of {", ".join(SPEC_VERSIONS)}',
+            f'key "{parent}cniVersion": found "{version[:40]}", expected one of '
+            f"{', '.join(SPEC_VERSIONS)}",
         )
 
 

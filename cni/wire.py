@@ -135,7 +135,7 @@ def decode(document: JsonObject, version: str = "") -> Result:
     Raises CniError: INVALID_CONFIG for a wrong key, INCOMPATIBLE_VERSION for an unknown version.
     """
     version = document.string("cniVersion") or version or "0.1.0"
-    require_supported(version)
+    require_supported(version, document.place(""))
     if at_least(version, "0.3.0"):
         return _decode_lists(document)
     return _decode_families(document)

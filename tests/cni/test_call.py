@@ -423,6 +423,14 @@ def test_a_bad_previous_result_is_named(command: str, words: str, namespace: Nam
     assert words in refused(environment(command, namespace), stdin, INVALID_CONFIG)
 
 
+def test_a_previous_result_of_an_unknown_version_is_told_apart_from_the_configs(
+    namespace: Namespace,
+) -> None:
+    stdin = config(prevResult={"cniVersion": "9.9.9"})
+    said = refused(environment("CHECK", namespace), stdin, INCOMPATIBLE_VERSION)
+    assert 'key "prevResult.cniVersion": found "9.9.9"' in said
+
+
 @pytest.mark.parametrize("previous", [*BAD_RESULTS.values(), {"cniVersion": "9.9.9"}])
 def test_a_delete_does_without_a_previous_result_it_cannot_read(previous: object) -> None:
     assert read_call(environment("DEL"), config(prevResult=previous)).prev_result is None
