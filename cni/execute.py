@@ -18,7 +18,7 @@ from cni.errors import (
     TRY_AGAIN_LATER,
     CniError,
 )
-from cni.jsonvalue import parse_object
+from cni.jsonvalue import JsonObject, parse_object
 from cni.names import name_problem
 from cni.record import record
 
@@ -26,8 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Collection, Mapping, Sequence
-
-    from cni.jsonvalue import JsonObject
 else:
     import _signal  # see cni.skel
 
@@ -246,6 +244,15 @@ def answer(outcome: Outcome, name: str) -> bytes:
     if words:
         raise CniError(DELEGATE_FAILED, f'plugin {name} failed: "{words}": {ending}')
     raise CniError(DELEGATE_FAILED, f"plugin {name} failed with no error message: {ending}")
+
+
+def result_in(output: bytes, what: str) -> JsonObject:
+    """The document that an ADD printed. what: names it in errors. Raises CniError(DECODE_FAILURE).
+
+    `null` is a result without anything, as for the reference: a plugin in Go that has none to tell
+    prints a nil pointer.
+    """
+    return JsonObject({}) if output.strip() == b"null" else parse_object(output, what)
 
 
 def error_in(document: JsonObject) -> CniError | None:

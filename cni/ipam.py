@@ -9,7 +9,6 @@ from __future__ import annotations
 from cni import execute, wire
 from cni.call import check_args
 from cni.errors import DELEGATE_FAILED, INVALID_CONFIG, LIMITED, NOT_AVAILABLE, CniError
-from cni.jsonvalue import parse_object
 from cni.record import replace
 from cni.stderr import say
 
@@ -58,7 +57,7 @@ def add(call: Call, name: str) -> Result:
 
 def _result(output: bytes, name: str, version: str) -> Result:
     try:
-        document = parse_object(output, "its result")
+        document = execute.result_in(output, "its result")
         failed = execute.error_in(document)
         if failed is None:
             return wire.decode(document, version)

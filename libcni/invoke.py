@@ -164,7 +164,7 @@ def read_result(stdout: bytes, version: str) -> Result:
     Raises CniError: the plugin's own where it printed an error although it exited with 0, which
     Go takes for a result without addresses, or DECODE_FAILURE.
     """
-    document = parse_object(stdout, "the plugin's result")
+    document = execute.result_in(stdout, "the plugin's result")
     try:
         said = execute.error_in(document)
         if said is None:

@@ -24,6 +24,7 @@ from cni.errors import (
     CniError,
 )
 from cni.record import replace
+from cni.result import Result
 from cni.skel import Plugin
 from tests.cni import delegate
 from tests.cni.calls import environment
@@ -232,6 +233,12 @@ def test_a_stranger_that_breaks_the_protocol(
         ipam.add(caller.call("ADD"), "delegate")
     assert raised.value.code == code
     assert words in raised.value.msg
+
+
+def test_a_stranger_may_have_nothing_to_tell(caller: Caller) -> None:
+    """What a plugin in Go prints of a result that is nil."""
+    script(Path(caller.executable), "echo null")
+    assert ipam.add(caller.call("ADD"), "delegate") == Result()
 
 
 def test_what_a_delete_prints_does_not_matter(caller: Caller) -> None:

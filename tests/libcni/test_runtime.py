@@ -19,6 +19,7 @@ from cni.errors import (
     UNKNOWN_CONTAINER,
     CniError,
 )
+from cni.result import Result
 from cni.versions import SPEC_VERSIONS
 from libcni import Attachment, AttachmentKey, Runtime
 from tests.libcni.fakes import SCRIPT, Fakes, network, result
@@ -103,6 +104,15 @@ def test_result_without_addresses_in_the_oldest_versions(fakes: Fakes) -> None:
         fakes.answer(name, "ADD", {"cniVersion": "0.2.0"})
     fakes.runtime.add(network("one", "two", version="0.2.0"), C1)
     assert fakes.calls()[1].config["prevResult"] == {"cniVersion": "0.2.0", "dns": {}}
+
+
+def test_null_is_a_result_without_anything(fakes: Fakes) -> None:
+    """As for Go's libcni: a plugin in Go that has no result to tell prints a nil pointer."""
+    for name in ("one", "two"):
+        fakes.plugin(name)
+        fakes.answer(name, "ADD", "null\n")
+    assert fakes.runtime.add(network("one", "two", version="1.0.0"), C1) == Result()
+    assert fakes.calls()[1].config["prevResult"] == {"cniVersion": "1.0.0"}
 
 
 # ---- capability arguments and CNI_ARGS -----------------------------------------------------------
