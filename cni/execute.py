@@ -7,6 +7,7 @@ name is executed, since it is not ours.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -77,8 +78,9 @@ def run(
     timeout: seconds. own_group: start it as the leader of a process group, so that whatever it
     started dies with it; a delegate stays in its caller's group to die with the caller. cancel: a
     descriptor that ends the call when it becomes readable.
-    Raises CniError: DELEGATE_FAILED where it cannot be started, TRY_AGAIN_LATER on a time-out or a
-    cancellation; any exception while waiting (a signal's included) kills it too.
+    Raises CniError: DELEGATE_FAILED where it cannot be started, TRY_AGAIN_LATER while it is being
+    written, on a time-out or a cancellation; any exception while waiting (a signal's included)
+    kills it too.
     """
     fds: set[int] = set()
     pid = 0
@@ -102,6 +104,11 @@ def run(
     except BaseException as error:
         if pid:
             _kill(pid, own_group)
+        if isinstance(error, OSError) and error.errno == errno.ETXTBSY:
+            raise CniError(
+                TRY_AGAIN_LATER,
+                f"plugin {path} is being written: repeat the call when it is there whole",
+            ) from error
         if isinstance(error, (OSError, ValueError)):
             reason = getattr(error, "strerror", None) or error
             raise CniError(DELEGATE_FAILED, f"plugin {path} cannot be started: {reason}") from error

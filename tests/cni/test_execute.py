@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -179,6 +180,17 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, content: str, words: str
         run(str(path), {}, b"")
     assert raised.value.code == DELEGATE_FAILED
     assert raised.value.msg == f"plugin {path} cannot be started: {words}"
+
+
+def test_what_is_being_written_is_to_be_called_again(tmp_path: Path) -> None:
+    """As where a DaemonSet copies plugins over those that are there, in place."""
+    path = tmp_path / "plug"
+    shutil.copy("/bin/true", path)
+    with path.open("ab"):
+        with pytest.raises(CniError, match="is being written: repeat the call") as raised:
+            run(str(path), {}, b"")
+        assert raised.value.code == TRY_AGAIN_LATER
+    assert run(str(path), {}, b"").status == 0
 
 
 def test_an_environment_that_cannot_be_passed_on_is_said(tmp_path: Path) -> None:
