@@ -9,7 +9,10 @@ from hostnet.netlink import NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cni import ip
+    from cni.result import Route
     from hostnet.link import Link
     from hostnet.netlink import Netlink
     from hostnet.netns import NetNS
@@ -25,6 +28,7 @@ def configure(
     detect_duplicates: bool,
     accept_dad: str = "",
     prefix_routes: bool = True,
+    sources: Mapping[Route, ip.Address] | None = None,
     up_last: bool = False,
 ) -> None:
     """Bring the interface up with everything it was allocated.
@@ -33,7 +37,8 @@ def configure(
     at once, with it the kernel looks for duplicates from when the interface is up, and `duplicates`
     waits for its word. accept_dad: whether the kernel does so at all on this interface, for the
     addresses that it forms by itself too; "0" or "1", empty to leave it as it is. prefix_routes:
-    whether the addresses' subnets are on the link. up_last: give a link that is down its addresses
+    whether the addresses' subnets are on the link. sources: the address that goes with a route of
+    the plan, where the kernel is not to choose. up_last: give a link that is down its addresses
     before it comes up, at which the kernel then announces them. Raises OSError.
     """
     ipv4, ipv6 = (any(one.address.version == family for one in plan.ips) for family in (4, 6))
@@ -58,6 +63,7 @@ def configure(
             wanted.dst,
             gateway=wanted.gw,
             oif=inner.index,
+            source=sources.get(wanted) if sources else None,
             mtu=wanted.mtu or 0,
             advmss=wanted.advmss or 0,
             priority=wanted.priority or 0,

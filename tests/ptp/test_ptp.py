@@ -97,6 +97,25 @@ def test_both_ends(runtime: Runtime, fake: FakeIpam, host: Host, container: Name
     runtime.delete(config, netns=container)
 
 
+def test_each_gateway_is_called_from_its_own_subnet(
+    runtime: Runtime, fake: FakeIpam, container: Namespace
+) -> None:
+    """The host's packet filter may let a subnet's addresses in, and no others."""
+    ipam = fake.section(
+        "10.1.0.2/16 10.1.0.1",
+        "10.2.0.2/16 10.2.0.1",
+        "2001:db8:1::2/64 2001:db8:1::1",
+        "2001:db8:2::2/64 2001:db8:2::1",
+    )
+    config = network(ipam)
+    runtime.add(config, netns=container)
+    for subnet in ("10.1.0.", "10.2.0.", "2001:db8:1::", "2001:db8:2::"):
+        for other in ("1", "9"):
+            [way] = container.ip("route", "get", f"{subnet}{other}")
+            assert way["prefsrc"] == f"{subnet}2", way
+    runtime.delete(config, netns=container)
+
+
 def test_containers_reach_each_other_and_the_host_at_once(
     runtime: Runtime, fake: FakeIpam, host: Host
 ) -> None:

@@ -49,6 +49,7 @@ def add(call: Call, config: Ptp) -> Result:
             detect_duplicates=False,
             accept_dad="0",  # nobody else can be on this link
             prefix_routes=False,
+            sources=layout.sources(wanted.ips),
         )
         _route(scene, port, wanted)
         _protect(scene, config, port, wanted)

@@ -42,19 +42,32 @@ def routed(plan: Plan, ipam: str) -> Plan:
     return replace(plan, installed=tuple(installed))
 
 
-def container_routes(ips: Iterable[IPConfig]) -> tuple[Route, ...]:
-    """The routes of the container besides the IPAM plugin's: to the gateways, then the subnets."""
-    gateways: dict[Route, None] = {}
-    subnets: dict[Route, None] = {}
+def container_routes(ips: Iterable[IPConfig]) -> dict[Route, ip.Address]:
+    """The routes of the container besides the IPAM plugin's: to the gateways, then the subnets.
+
+    Each with the address that it is for, the first of several.
+    """
+    gateways: dict[Route, ip.Address] = {}
+    subnets: dict[Route, ip.Address] = {}
     for one in ips:
         if one.gateway is None:
             continue
         scope = RT_SCOPE_LINK if one.gateway.version == 4 else None
-        gateways[Route(ip_network(one.gateway), scope=scope)] = None
+        gateways.setdefault(Route(ip_network(one.gateway), scope=scope), one.address.ip)
         subnet = one.address.network
         if subnet.prefixlen < subnet.max_prefixlen:
-            subnets[Route(subnet, one.gateway)] = None
-    return (*gateways, *subnets)
+            subnets.setdefault(Route(subnet, one.gateway), one.address.ip)
+    return {**gateways, **subnets}
+
+
+def sources(ips: Iterable[IPConfig]) -> dict[Route, ip.Address]:
+    """The address from which the container uses such a route.
+
+    Of IPv4 only: the kernel would call every gateway from the first address. Of IPv6 it takes the
+    address that is most like the destination (RFC 6724, rule 8).
+    """
+    found = container_routes(ips).items()
+    return {one: source for one, source in found if source.version == 4}
 
 
 def host_addresses(ips: Iterable[IPConfig]) -> tuple[ip.Interface, ...]:
