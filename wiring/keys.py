@@ -60,9 +60,15 @@ def masq_backend(config: JsonObject) -> str:
 
 
 def dns(config: JsonObject) -> DNS | None:
-    """`dns`, which goes before the IPAM plugin's; None where the config has none."""
+    """`dns`, which goes before the IPAM plugin's; None where the config says nothing by it.
+
+    An empty list says that there are none, an empty domain nothing, as in the reference.
+    Raises CniError(INVALID_CONFIG).
+    """
     found = config.object("dns")
-    return wire.read_dns(found) if found.raw else None
+    read = wire.read_dns(found)
+    says = read.domain or any(map(found.has, ("nameservers", "search", "options")))
+    return read if says else None
 
 
 def ipam_plugin(call: Call) -> str:

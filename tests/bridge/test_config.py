@@ -10,6 +10,7 @@ import pytest
 from cni.call import read_call
 from cni.errors import INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
 from cni.jsonvalue import shown
+from cni.result import DNS
 from cni_bridge.config import lenient, read
 from wiring.bridged import Bridged
 
@@ -198,8 +199,17 @@ def test_dns_of_the_config() -> None:
     found = config(dns={"nameservers": ["10.0.0.1"], "search": ["example.org"]}).dns
     assert found is not None
     assert found.nameservers == ("10.0.0.1",)
-    assert config(dns={}).dns is None
     assert 'key "dns.nameservers[0]"' in refused(dns={"nameservers": [1]}).msg
+
+
+@pytest.mark.parametrize("dns", [{}, {"domain": ""}, {"search": None}, {"other": 1}])
+def test_dns_that_says_nothing_leaves_it_to_ipam(dns: dict[str, object]) -> None:
+    assert config(dns=dns).dns is None
+
+
+@pytest.mark.parametrize("key", ["nameservers", "search", "options"])
+def test_an_empty_list_takes_ipams_dns_away(key: str) -> None:
+    assert config(dns={key: []}).dns == DNS()
 
 
 def test_lenient_reads_what_it_can() -> None:
