@@ -61,9 +61,9 @@ def enslave(ns: NetNS, nl: Netlink, held: Held, master: int, table: int) -> None
     inner = held.inner
     if link.by_index(nl, inner.index).master != master:
         link.change(nl, inner.index, master=master)
-    if not inner.up:
-        return
-    _wait_running(ns, nl, inner)
+    if inner.up:
+        _wait_running(ns, nl, inner)
+    # IPv6 addresses are lost by an interface that is down as well.
     kept = {one.interface for one in address.dump(nl, index=inner.index)}
     for one in held.addresses:
         if one.interface not in kept:

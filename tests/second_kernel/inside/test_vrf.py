@@ -155,6 +155,20 @@ def test_addresses_and_routes_come_along(attached: Attached) -> None:
     attached.delete(attached.config())
 
 
+def test_an_interface_that_is_down_keeps_its_addresses(attached: Attached) -> None:
+    """Also where `keep_addr_on_down` is not set, which an interface of others may lack."""
+    ns = attached.ns
+    ns.command("sysctl", "-qw", "net.ipv6.conf.eth0.keep_addr_on_down=0")
+    ns.command("ip", "link", "set", "eth0", "down")
+    ns.command("ip", "address", "add", "fd00:1::2/64", "dev", "eth0", "nodad")
+    attached.add(attached.config())
+    assert attached.ns.links()["eth0"]["master"] == "blue"
+    assert sorted(ns.addresses("eth0")) == ["10.1.0.2/24", "fd00:1::2/64"]
+    assert "UP" not in ns.links()["eth0"]["flags"]
+    attached.delete(attached.config())
+    attached.again()
+
+
 def test_a_default_route_that_another_interface_has_too(attached: Attached) -> None:
     """IPv6 makes one route of two ways of them: ours goes along, the other stays."""
     ns = attached.ns
