@@ -5,6 +5,10 @@ choice between three. An alarm interrupts it but belongs to the whole process an
 the first thread; a child process costs milliseconds and outlives a kill; a second thread costs
 50 µs, only when the lock is taken, and the kernel keeps the order of the waiters. The thread it is:
 a lock belongs to the open file, so it does not matter which thread asks for it.
+
+What is bounded is how long one holder is waited for, since that tells a lock which will never be
+given back from a host on which many are before one in the queue: there each of them may hold it for
+a tenth of a second, while it waits for the kernel's own lock of links.
 """
 
 from __future__ import annotations
@@ -19,6 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 WAIT_SECONDS = 10.0
+"""For one holder."""
+QUEUE_SECONDS = 60.0
+"""For all that come before."""
+_LOOKS = 10
+"""How often it is looked who holds it, in the time for one holder."""
 _BESIDE = "/run/pycni"
 """Where the files are that stand in for namespaces whose locks strangers hold."""
 
@@ -33,30 +42,39 @@ class LockTimeout(TimeoutError):  # noqa: N818 (as TimeoutError)
         self.holder = holder
 
     def __str__(self) -> str:
-        return f"waited {self.seconds:g} s for the lock {self.path}, which {self.holder} holds"
+        waited = f"waited {round(self.seconds, 1):g} s"
+        return f"{waited} for the lock {self.path}, which {self.holder} holds"
+
+
+class _StrangersError(Exception):
+    """The lock is held by somebody who is none of those whose lock it is."""
 
 
 class Lock:
     """`with Lock(path):` the body runs while no other process is in its own.
 
-    The file is made if it is missing (its directory is not). Raises LockTimeout after
-    `seconds`, OSError when the file cannot be opened. Not reentrant.
+    The file is made if it is missing (its directory is not). Raises LockTimeout after `seconds`
+    with one holder, or `in_all` with several; OSError when the file cannot be opened. Not
+    reentrant.
     """
 
-    __slots__ = ("_fd", "path", "seconds")
+    __slots__ = ("_fd", "in_all", "path", "seconds")
 
-    def __init__(self, path: str, seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self, path: str, seconds: float = WAIT_SECONDS, in_all: float = QUEUE_SECONDS
+    ) -> None:
         self.path = path
         self.seconds = seconds
+        self.in_all = in_all
         self._fd = -1
 
     def acquire(self) -> None:
         """Take the lock."""
-        deadline = time.monotonic() + self.seconds
+        queue = _Queue(self.seconds, self.in_all)
         while True:
             fd = self._open()
             try:
-                self._lock(fd, deadline)
+                self._lock(fd, queue)
                 current = _same_file(fd, self.path)
             except BaseException:
                 os.close(fd)
@@ -87,12 +105,12 @@ class Lock:
         if fd >= 0:
             os.close(fd)
 
-    def _lock(self, fd: int, deadline: float) -> None:
+    def _lock(self, fd: int, queue: _Queue) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not _wait(fd, deadline - time.monotonic()):
-                raise LockTimeout(self.path, self.seconds, _holder(fd)) from None
+            if not _wait(fd, queue):
+                raise LockTimeout(self.path, queue.waited(), _holder(fd)) from None
 
     def __enter__(self) -> Lock:
         self.acquire()
@@ -121,31 +139,34 @@ class NamespaceLock(Lock):
     __slots__ = ("_beside",)
 
     def __init__(
-        self, seconds: float = WAIT_SECONDS, path: str = "/proc/thread-self/ns/net"
+        self,
+        seconds: float = WAIT_SECONDS,
+        in_all: float = QUEUE_SECONDS,
+        path: str = "/proc/thread-self/ns/net",
     ) -> None:
-        super().__init__(path, seconds)
+        super().__init__(path, seconds, in_all)
         self._beside: Lock | None = None
 
     def _open(self) -> int:
         return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def _lock(self, fd: int, deadline: float) -> None:
+    def _lock(self, fd: int, queue: _Queue) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             pass
-        if not _is_strangers(fd):
-            try:
-                super()._lock(fd, deadline)
-                return
-            except LockTimeout:
-                if not _is_strangers(fd):
-                    raise
+        queue.refuse_strangers = True
+        try:
+            queue.look(fd)
+            super()._lock(fd, queue)
+            return
+        except _StrangersError:
+            pass
         from hostnet import directory
 
         directory.make(_BESIDE, 0o700)
-        beside = Lock(f"{_BESIDE}/{os.fstat(fd).st_ino}", self.seconds)
+        beside = Lock(f"{_BESIDE}/{os.fstat(fd).st_ino}", self.seconds, self.in_all)
         beside.acquire()
         self._beside = beside
 
@@ -161,11 +182,47 @@ class NamespaceLock(Lock):
         super().release()
 
 
-def _wait(fd: int, seconds: float) -> bool:
-    """Wait for the lock on `fd`; False when the time is over.
+class _Queue:
+    """How long somebody has waited, and for whom."""
 
-    Then the thread goes on waiting. It has a descriptor of its own of the same open file, and
-    closes it when it gets the lock: with the caller's closed too, that gives the lock back.
+    __slots__ = ("_deadline", "_holder", "_seconds", "_since", "_start", "refuse_strangers")
+
+    def __init__(self, seconds: float, in_all: float) -> None:
+        self._seconds = seconds
+        self._start = self._since = time.monotonic()
+        self._deadline = self._start + in_all
+        self._holder = ""
+        self.refuse_strangers = False
+
+    def waited(self) -> float:
+        """In seconds."""
+        return time.monotonic() - self._start
+
+    def pause(self) -> float:
+        """Until the next look."""
+        now = time.monotonic()
+        until = min(now + self._seconds / _LOOKS, self._since + self._seconds, self._deadline)
+        return max(until - now, 0)
+
+    def look(self, fd: int) -> bool:
+        """See who holds it; False when that was waited for long enough. Raises _StrangersError."""
+        now = time.monotonic()
+        holder = _holder_pid(fd)
+        changed = holder != self._holder
+        if changed and self._holder:
+            self._since = now
+        self._holder = holder
+        over = now >= min(self._since + self._seconds, self._deadline)
+        if self.refuse_strangers and (changed or over) and _is_strangers(holder):
+            raise _StrangersError
+        return not over
+
+
+def _wait(fd: int, queue: _Queue) -> bool:
+    """Wait for the lock on `fd`; False when the time is over. Raises _StrangersError.
+
+    In both cases the thread goes on waiting. It has a descriptor of its own of the same open file,
+    and closes it when it gets the lock: with the caller's closed too, that gives the lock back.
     """
     import _thread
 
@@ -188,8 +245,9 @@ def _wait(fd: int, seconds: float) -> bool:
     except BaseException:
         os.close(own)
         raise
-    if not done.acquire(timeout=max(seconds, 0)):
-        return False
+    while not done.acquire(timeout=queue.pause()):
+        if not queue.look(fd):
+            return False
     if problem:
         raise problem[0]
     return True
@@ -212,14 +270,13 @@ def _holder(fd: int) -> str:
     return process.described(pid)
 
 
-def _is_strangers(fd: int) -> bool:
+def _is_strangers(holder: str) -> bool:
     """Whether the lock is held by somebody who is known to be none of those whose lock it is."""
-    pid = _holder_pid(fd)
-    if not pid:
+    if not holder:
         return False
     from hostnet import process
 
-    return not process.may_shape_networks(pid)
+    return not process.may_shape_networks(holder)
 
 
 def _holder_pid(fd: int) -> str:

@@ -86,7 +86,7 @@ def test_a_lock_that_is_never_given_back(
 ) -> None:
     network.add("c2")
     before = network.held
-    monkeypatch.setattr(Lock.__init__, "__defaults__", (0.05,))
+    monkeypatch.setattr(Lock.__init__, "__defaults__", (0.05, 0.05))
     with Lock(str(network.directory / "lock")):
         error = network.fails(verb)
     assert error.code == TRY_AGAIN_LATER
@@ -95,8 +95,8 @@ def test_a_lock_that_is_never_given_back(
     assert network.held == before
 
 
-def test_the_wait_is_bounded_by_ten_seconds() -> None:
-    assert Lock.__init__.__defaults__ == (10.0,)
+def test_the_wait_is_bounded_by_ten_seconds_for_a_holder_and_a_minute_for_all() -> None:
+    assert Lock.__init__.__defaults__ == (10.0, 60.0)
 
 
 def test_it_waits_for_the_lock(network: Network) -> None:
@@ -126,7 +126,7 @@ def test_nobody_waits_for_anothers_disk(network: Network, monkeypatch: pytest.Mo
 
     for run in (lambda: network.add("c2"), lambda: network.delete("c1")):
         done.clear()
-        monkeypatch.setattr(Lock.__init__, "__defaults__", (0.05,))
+        monkeypatch.setattr(Lock.__init__, "__defaults__", (0.05, 0.05))
         monkeypatch.setattr(os, "fsync", slow)
         run()
         monkeypatch.undo()

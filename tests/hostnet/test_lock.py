@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from hostnet import lock
 from hostnet.lock import Lock, LockTimeout, NamespaceLock
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -24,27 +26,41 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lock"
 
 
-@pytest.fixture
-def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock, by flock(1), until its stdin ends."""
+@contextmanager
+def flock(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that wants the lock, by flock(1), and gives it back when its stdin ends."""
     held = ["flock", "--exclusive", str(path), "sh", "-c", "echo held; read line || true"]
     with subprocess.Popen(held, stdin=-1, stdout=-1, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.stdin and not process.stdin.closed:
+                process.stdin.close()
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock."""
+    with flock(path) as process:
         assert process.stdout
         assert process.stdout.readline() == "held\n"
         yield process
-        if process.stdin and not process.stdin.closed:
-            process.stdin.close()
+
+
+def waiting(path: Path) -> int:
+    """How many are in the kernel's queue for the lock."""
+    inode = f":{path.stat().st_ino} "
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum("->" in line and inode in line for line in lines)
 
 
 def when_somebody_waits(path: Path, act: Callable[[], object]) -> threading.Thread:
     """Act, in a thread, as soon as the kernel has somebody in the queue for the lock."""
-    inode = f":{path.stat().st_ino} "
 
     def watch() -> None:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            lines = Path("/proc/locks").read_text().splitlines()
-            if any("->" in line and inode in line for line in lines):
+            if waiting(path):
                 act()
                 return
 
@@ -85,7 +101,74 @@ def test_the_wait_is_bounded_and_names_the_holder(
         pass
     assert 0.2 <= time.monotonic() - start < 2
     assert str(caught.value) == (
-        f"waited 0.2 s for the lock {path}, which process {holder.pid} (flock) holds"
+        f"waited {round(caught.value.seconds, 1):g} s for the lock {path}, "
+        f"which process {holder.pid} (flock) holds"
+    )
+
+
+class Turns:
+    """Holders that are before us in the queue: each is looked at three times, then it gives it on.
+
+    The clock stands still but for these looks, of which each takes three seconds.
+    """
+
+    SECONDS = 3.0
+    LOOKS = 3
+
+    def __init__(self, path: Path, first: subprocess.Popen[str], holders: ExitStack) -> None:
+        self.queue = [first]
+        while len(self.queue) < 4:
+            self.queue.append(holders.enter_context(flock(path)))
+            deadline = time.monotonic() + 10
+            while waiting(path) < len(self.queue) - 1:
+                assert time.monotonic() < deadline
+        self._left = self.LOOKS
+        self._now = 0.0
+        self._look = lock._holder_pid
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def holder_pid(self, fd: int) -> str:
+        holder = self._look(fd)
+        if self.queue and holder == str(self.queue[0].pid):
+            self._now += self.SECONDS
+            self._left -= 1
+            if self._left == 0:
+                self._left = self.LOOKS
+                stdin = self.queue.pop(0).stdin
+                assert stdin
+                stdin.close()
+        return holder
+
+
+@pytest.fixture
+def turns(
+    path: Path, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Turns]:
+    with ExitStack() as holders:
+        turns = Turns(path, holder, holders)
+        monkeypatch.setattr(lock, "time", turns)
+        monkeypatch.setattr(lock, "_holder_pid", turns.holder_pid)
+        monkeypatch.setattr(lock, "_LOOKS", 1000)
+        yield turns
+
+
+def test_a_queue_that_moves_is_waited_for(path: Path, turns: Turns) -> None:
+    """Each of four holds it for nine seconds, and none for ten."""
+    with Lock(str(path)):
+        assert turns.monotonic() == 36
+        assert turns.queue == []
+        assert not is_free(path)
+
+
+def test_the_wait_in_a_queue_is_bounded_too(path: Path, turns: Turns) -> None:
+    third = turns.queue[2].pid
+    with pytest.raises(LockTimeout) as caught, Lock(str(path), in_all=20):
+        pass
+    # Over at the look that began after 21 s, and took three.
+    assert str(caught.value) == (
+        f"waited 24 s for the lock {path}, which process {third} (flock) holds"
     )
 
 

@@ -189,7 +189,7 @@ class Keeper:
 
     def _compare(self, nl: Netlink) -> None:
         """Compare all of it, under the lock in which an ADD makes the device and tells it peers."""
-        with NamespaceLock(_LOCK_SECONDS):
+        with NamespaceLock(_LOCK_SECONDS, in_all=_LOCK_SECONDS):
             now = snapshot.take(nl, self.overlay)
             self._fingerprint = now.fingerprint()
             if now.device is not None and now.plan is not None:
@@ -216,7 +216,7 @@ class Keeper:
         before, after = changes
         peers = self._peers() or []
         start = time.monotonic()
-        with NamespaceLock(_LOCK_SECONDS):
+        with NamespaceLock(_LOCK_SECONDS, in_all=_LOCK_SECONDS):
             self._guard(peers, thorough=False)
             done = change(nl, self._snapshot.device, before, after)
         self._note(done, len(peers), start)
