@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hostnet.undo import Undo
     from wiring.bridged import Bridged
 
+_NO_MAC = "00:00:00:00:00:00"
 _PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
 
 
@@ -68,9 +69,7 @@ def ensure_bridge(nl: Netlink, config: Bridged, undo: Undo) -> Link:
     else:
         if not found.up and not link.dump(nl, master=found.index):
             _quiet(found)  # an ADD that was killed may have got no further
-        pin = "" if _is_pinned(nl, found) else found.mac
-        if pin or not found.up:
-            link.change(nl, found.index, up=True, mac=pin)
+        found = _pin(nl, config, found)
     if config.promisc and not found.promisc:
         link.change(nl, found.index, promisc=True)
     return found
@@ -126,6 +125,22 @@ def _quiet(created: Link) -> None:
 
 def _vlan_key(config: Bridged) -> str:
     return f'"vlan": {config.vlan}' if config.vlan else '"vlanTrunk"'
+
+
+def _pin(nl: Netlink, config: Bridged, found: Link) -> Link:
+    """Bring a bridge that was there up, with an address that stays; gives it as it is then.
+
+    One that has lost its last port has zeros for an address, which the kernel would keep too; and
+    what containers send to zeros does not arrive. So it gets another, as a new bridge does.
+    """
+    lost = found.mac == _NO_MAC
+    if lost:
+        pin = config.bridge_mac or link.random_mac()
+    else:
+        pin = "" if _is_pinned(nl, found) else found.mac
+    if pin or not found.up:
+        link.change(nl, found.index, up=True, mac=pin)
+    return link.get(nl, found.name) if lost else found
 
 
 def _is_pinned(nl: Netlink, found: Link) -> bool:

@@ -308,6 +308,29 @@ def test_the_bridges_mac_never_changes(runtime: Runtime, host: Host) -> None:
         assert len(macs) == 1, name
 
 
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_bridge_that_has_lost_its_last_port(
+    pinned: bool, runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    """Its address is zeros then, unless somebody has given it one; pinned, zeros would stay."""
+    host.share_bridge("cni0")
+    host.command("ip", "link", "add", "cni0", "type", "bridge")
+    host.command("ip", "link", "add", "port", "master", "cni0", "type", "veth", "peer", "other")
+    host.command("ip", "link", "delete", "port")
+    assert host.links()["cni0"]["address"] == "00:00:00:00:00:00"
+    if pinned:
+        host.command("ip", "link", "set", "cni0", "address", "00:00:00:00:00:00")
+    config = network(fake.section("10.1.0.2/16"), isGateway=True)
+    result = runtime.add(config, netns=container)
+    mac = host.links()["cni0"]["address"]
+    assert mac != "00:00:00:00:00:00"
+    assert result["interfaces"][0]["mac"] == mac
+    container.command("ping", "-c1", "-W1", "10.1.0.1")
+    runtime.check(config, result, netns=container)
+    runtime.delete(config, netns=container)
+    assert host.links()["cni0"]["address"] == mac
+
+
 @pytest.mark.parametrize("how", ["unset", "deleted", "a plain file"])
 def test_delete_without_a_namespace(how: str, runtime: Runtime, fake: FakeIpam, host: Host) -> None:
     container = host.container()
