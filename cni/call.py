@@ -135,6 +135,13 @@ def read_call(
     key, INCOMPATIBLE_VERSION the version that does not know the verb.
     """
     check_variables(environ)
+    return read_rest(environ, stdin, bundle, plugin)
+
+
+def read_rest(
+    environ: Mapping[str, str], stdin: bytes, bundle: Bundle | None, plugin: Plugin | None
+) -> Call:
+    """`read_call` of an environment that `check_variables` has seen."""
     command = environ["CNI_COMMAND"]
     config = parse_object(stdin, "the network config on stdin")
     version = config.string("cniVersion") or UNSTATED
@@ -325,7 +332,8 @@ def _netns(command: str, environ: Mapping[str, str], *, enters: bool) -> str:
         problem = str(error)
     else:
         override = environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("1", "true")
-        if override or not os.path.samestat(found, os.stat("/proc/thread-self/ns/net")):
+        # The link's text is what stat(2) of the link says (namespaces(7)), for half of its time.
+        if override or f"net:[{found.st_ino}]" != os.readlink("/proc/thread-self/ns/net"):
             return path
         raise CniError(
             INVALID_ENVIRONMENT,
@@ -343,15 +351,16 @@ def _network_namespace(path: str) -> os.stat_result:
     import fcntl
 
     neither = "is no namespace, expected a network namespace such as /run/netns/NAME"
-    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a device or a FIFO may do something
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # to open a device or a FIFO may do something
         raise ValueError(neither)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
         if kind != _CLONE_NEWNET:
             raise ValueError("is a namespace of another kind, expected a network namespace")
-        return os.fstat(fd)
     except OSError:
         raise ValueError(neither) from None
     finally:
         os.close(fd)
+    return found

@@ -247,11 +247,11 @@ def serve(
             if "CNI_COMMAND" not in environ:
                 return _introduce(bundle.plugins[name]())
             # Not at the top: VERSION, which runtimes ask of every plugin over and over, needs none.
-            from cni.call import read_call
+            from cni.call import read_rest
 
             plugin = bundle.plugins[name]()
             config = _config(environ, stdin)
-            call = read_call(environ, config, bundle, plugin)
+            call = read_rest(environ, config, bundle, plugin)
             version = call.version
             if command == "ADD":
                 _add(plugin, call, stdout)
@@ -300,12 +300,12 @@ def _refused(error: CniError, name: str, config: bytes) -> tuple[str, CniError]:
 
 def _add(plugin: Plugin, call: Call, stdout: Writable) -> None:
     """Answer an ADD. One that the runtime sees fail leaves nothing, whatever made it fail."""
-    from cni import wire
+    from cni.wire import encode
 
     result = None
     try:
         result = plugin.added(call)
-        _print(stdout, wire.encode(result, call.version))
+        _print(stdout, encode(result, call.version))
     except BaseException as error:
         # The verb undoes what fails in it. A signal may come when its undo stack is gone already.
         if result is not None or isinstance(error, Terminated):
