@@ -88,7 +88,7 @@ class JsonObject:
     def __init__(self, raw: dict[str, JsonValue], where: str = "") -> None:
         self.raw = raw
         self.where = where
-        self._folded = {key.casefold(): raw[key] for key in raw if raw[key] is not None}
+        self._folded = _folded(raw) if raw else raw
 
     def __repr__(self) -> str:
         return f"JsonObject({shown(self.raw)}, {self.where!r})"
@@ -136,7 +136,7 @@ class JsonObject:
 
     def integer(self, key: str, default: D, low: int, high: int) -> int | D:
         """A whole number from `low` to `high`; `1.0` and `true` are none."""
-        value = self.get(key)
+        value = self._folded.get(key.casefold())
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -160,7 +160,7 @@ class JsonObject:
 
     def object(self, key: str) -> JsonObject:
         """The object at `key`; an empty one where it is absent."""
-        value = self.get(key)
+        value = self._folded.get(key.casefold())
         if value is None:
             value = {}
         if not isinstance(value, dict):
@@ -245,6 +245,13 @@ class JsonObject:
             except ValueError:
                 pass
         raise self.wrong(key, expected)
+
+
+def _folded(raw: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # Without a loop of our own: there is one object or more for each thing that a call tells of.
+    if None in raw.values():
+        raw = {key: value for key, value in raw.items() if value is not None}
+    return dict(zip(map(str.casefold, raw), raw.values(), strict=True))
 
 
 def _text(place: str, value: JsonValue) -> str:

@@ -29,22 +29,15 @@ else:
         def init(self, *args, **kwargs):
             # A call makes dozens of records, so this is as short as it can be where all is well.
             fields = self.__dict__
-            fields.update(defaults)
-            fields.update(zip(names, args, strict=False))
-            fields.update(kwargs)
-            given = len(args)
-            if len(fields) != count or given > count or (given and kwargs):
-                complain(fields, given, kwargs)
-
-        def complain(fields, given, kwargs):
-            if given > count:
-                raise TypeError(f"{cls.__name__} has {count} fields, {given} were given")
-            for name in kwargs:
-                if name not in names[given:]:
-                    raise TypeError(f"{cls.__name__} got an unexpected or repeated {name!r}")
-            missing = [name for name in names if name not in fields]
-            if missing:
-                raise TypeError(f"{cls.__name__} misses {', '.join(missing)}")
+            fields |= defaults
+            fields |= kwargs
+            if args:
+                fields |= zip(names, args, strict=False)
+                given = len(args)
+                if given > count or (kwargs and not kwargs.keys() <= set(names[given:])):
+                    _complain(self, given, kwargs)
+            if len(fields) != count:
+                _complain(self, len(args), kwargs)
 
         cls.__match_args__ = names
         cls.__init__ = init
@@ -54,6 +47,16 @@ else:
         if "__repr__" not in cls.__dict__:  # as in a dataclass: a record may hold a secret
             cls.__repr__ = _repr
         return cls
+
+    def _complain(self, given, kwargs):
+        name, names = type(self).__name__, self.__match_args__
+        if given > len(names):
+            raise TypeError(f"{name} has {len(names)} fields, {given} were given")
+        for key in kwargs:
+            if key not in names[given:]:
+                raise TypeError(f"{name} got an unexpected or repeated {key!r}")
+        missing = [key for key in names if key not in self.__dict__]
+        raise TypeError(f"{name} misses {', '.join(missing)}")
 
     def _refuse(self, name, *_):
         raise AttributeError(f"{type(self).__name__} is frozen: {name!r} cannot change")
