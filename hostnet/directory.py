@@ -13,6 +13,8 @@ def make(path: str, mode: int) -> None:
     os.makedirs() leaves the latter to the umask: with none, which some runtimes have, everybody
     could replace what is in them. Raises OSError, FileExistsError where something else is there.
     """
+    if os.path.isdir(path):
+        return
     above = os.path.dirname(path)
     if above and not os.path.isdir(above):
         make(above, _OPEN)
