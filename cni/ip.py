@@ -73,7 +73,10 @@ def parse_interface(text: str) -> Interface:
 
 @_remembering
 def parse_network(text: str) -> Network:
-    """A subnet; host bits are cleared, as the reference does. Raises ValueError."""
+    """A subnet; host bits are cleared. Raises ValueError.
+
+    The reference keeps those of a route's `dst`, which the kernel then takes for IPv6 only.
+    """
     return parse_interface(text).network
 
 
