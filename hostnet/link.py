@@ -228,6 +228,16 @@ def index_of(nl: Netlink, name: str) -> int:
     return index
 
 
+def find_index(nl: Netlink, name: str) -> int:
+    """As `index_of`; 0 when there is no such link. Raises NetlinkError."""
+    try:
+        return index_of(nl, name)
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return 0
+        raise
+
+
 def find(nl: Netlink, name: str) -> Link | None:
     """The link of this name or alternative name; None when there is none."""
     try:

@@ -56,7 +56,7 @@ def _problems(
         yield from _gateway_problems(on, config, result, outside)
     inner = link.find(inside, call.ifname)
     names = (one.name for one in result.interfaces if not one.sandbox)
-    port = veth.find(outside, call.owner, names, inner)
+    port = veth.find(outside, call.owner, names, inner.index if inner else 0)
     if port is None:
         yield veth.missing(outside, call, inner)
     elif on is not None:

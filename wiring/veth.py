@@ -85,18 +85,18 @@ def exists_inside(ifname: str, netns: str) -> CniError:
     )
 
 
-def find(nl: Netlink, owner: str, candidates: Iterable[str], inner: Link | None) -> Link | None:
+def find(nl: Netlink, owner: str, candidates: Iterable[str], inner: int) -> Link | None:
     """The host end of an attachment, None where there is none.
 
     By its name, else (added by the reference) the one of the candidates, names of the host's
-    interfaces, that has `inner` for its peer.
+    interfaces, that has the other end for its peer. inner: that one's index, 0 where it is missing.
     """
     found = link.find(nl, host_veth(owner))
-    if found is not None or inner is None:
+    if found is not None or not inner:
         return found
     for name in candidates:
         candidate = link.find(nl, name)
-        if candidate is not None and candidate.kind == "veth" and candidate.peer == inner.index:
+        if candidate is not None and candidate.kind == "veth" and candidate.peer == inner:
             return candidate
     return None
 

@@ -60,10 +60,10 @@ def _with(interfaces: tuple[Interface, ...], told: Interface) -> tuple[Interface
 def require_port(nl: Netlink, call: Call, result: Result) -> Link:
     """The host's end of the container's pair. Raises CniError(INVALID_CONFIG), OSError."""
     with NetNS.open(call.netns) as ns, ns.netlink() as inside:
-        inner = link.find(inside, call.ifname)
+        inner = link.find_index(inside, call.ifname)
     names = (one.name for one in result.interfaces if not one.sandbox)
     found = veth.find(nl, call.owner, names, inner)
-    if inner is None or found is None:
+    if not inner or found is None:
         raise CniError(
             INVALID_CONFIG,
             f'key "prevResult.interfaces": it has no interface of the host that is the veth peer '

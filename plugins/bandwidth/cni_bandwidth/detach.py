@@ -44,7 +44,7 @@ def _port(nl: Netlink, call: Call) -> Link | None:
     from hostnet.netns import NetNS
 
     with NetNS.open(call.netns) as ns, ns.netlink() as inside:
-        inner = link.find(inside, call.ifname)
+        inner = link.find_index(inside, call.ifname)
     result = call.prev_result
     candidates = [one.name for one in result.interfaces if not one.sandbox] if result else []
     return veth.find(nl, call.owner, candidates, inner)

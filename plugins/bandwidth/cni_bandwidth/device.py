@@ -31,17 +31,18 @@ def create(nl: Netlink, call: Call, port: Link) -> Link:
     Raises CniError(IN_THE_WAY), NetlinkError.
     """
     name = names.own(call.owner)
-    if link.find(nl, name) is not None:
-        raise CniError(
-            IN_THE_WAY,
-            f"host interface {name} of this attachment exists already: DEL it before another ADD",
-        )
     try:
         # Labelled from its birth: one that was not would be nobody's to GC. With its queue, which
         # those of its classes get their length from.
         queue = max(port.tx_queue, _QUEUE)
         return link.create(nl, name, KIND, mtu=port.mtu, alias=_alias(call), tx_queue=queue)
-    except NetlinkError:
+    except NetlinkError as error:
+        if error.errno == errno.EEXIST:
+            raise CniError(
+                IN_THE_WAY,
+                f"host interface {name} of this attachment exists already: DEL it before another "
+                "ADD",
+            ) from error
         # The name is nobody else's: one that is there now was made all the same.
         made = link.find(nl, name)
         if made is not None:
@@ -82,8 +83,6 @@ def redirect(nl: Netlink, port: Link, to: Link) -> None:
 
     EEXIST where the port has a queueing discipline for that already.
     """
-    if tc.qdisc(nl, port.index, tc.INGRESS) is not None:
-        raise NetlinkError(errno.EEXIST, f"redirect what comes in at interface {port.name}")
     try:
         tc.add_qdisc(nl, port.index, "ingress", parent=tc.INGRESS, handle=tc.INGRESS_HANDLE)
         tc.add_filter(
@@ -94,8 +93,9 @@ def redirect(nl: Netlink, port: Link, to: Link) -> None:
             protocol=_EVERYTHING,
             redirect=to.index,
         )
-    except BaseException:
-        stop(nl, port)
+    except BaseException as error:
+        if not (isinstance(error, NetlinkError) and error.errno == errno.EEXIST):
+            stop(nl, port)
         raise
 
 

@@ -81,13 +81,11 @@ def put(nl: Netlink, index: int, wanted: Shape) -> None:
 
     EEXIST where the link has a queueing discipline already.
     """
-    there = tc.qdisc(nl, index)
-    if there is not None and there.handle:  # the kernel's own choice has none
-        raise NetlinkError(errno.EEXIST, f"shape what interface {index} sends")
     try:
         put_on_new(nl, index, wanted)
-    except BaseException:
-        remove(nl, index)
+    except BaseException as error:
+        if not (isinstance(error, NetlinkError) and error.errno == errno.EEXIST):
+            remove(nl, index)
         raise
 
 

@@ -32,7 +32,7 @@ def _problems(
 ) -> Iterator[str]:
     inner = link.find(inside, call.ifname)
     names = (one.name for one in result.interfaces if not one.sandbox)
-    port = veth.find(outside, call.owner, names, inner)
+    port = veth.find(outside, call.owner, names, inner.index if inner else 0)
     if port is None:
         yield veth.missing(outside, call, inner)
     else:
