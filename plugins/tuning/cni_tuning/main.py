@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 def add(call: Call) -> Result:
     """Set sysctls and attributes; the previous result with the MAC and MTU that are new."""
-    from cni_tuning import config as configs
+    from cni_tuning.config import previous, read_config, require_mtu_for_ipv6
 
-    config, result = configs.read_config(call), configs.previous(call)
-    configs.require_mtu_for_ipv6(config, result)
+    config, result = read_config(call), previous(call)
+    require_mtu_for_ipv6(config, result)
     if not (config.sysctls or config.attributes):
         return result
-    from cni_tuning import tune
+    from cni_tuning.tune import add as set_all
 
-    return tune.add(call, config, result)
+    return set_all(call, config, result)
 
 
 def delete(call: Call) -> None:
