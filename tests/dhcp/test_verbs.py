@@ -422,6 +422,18 @@ def test_a_del_that_comes_twice_too_early_and_without_a_namespace(
     assert daemon.files == []
 
 
+def test_dels_at_once_give_the_lease_back(
+    network: Network, server: Dnsmasq, daemon: Daemon, container: Namespace
+) -> None:
+    """Runtimes repeat a DEL that they believe lost."""
+    address = addresses(network.add(container))[0].partition("/")[0]
+    after = server.mark()
+    at_once([partial(network.runtime.delete, network.alone, netns=container)] * 3)
+    assert daemon.files == []
+    assert server.end(f" {address} ", after=after) == ""
+    network.delete(container)
+
+
 def test_status_looks_at_the_leases_directory(network: Network, daemon: Daemon) -> None:
     network.runtime.status(network.alone)
     os.rmdir(daemon.directory)
