@@ -16,6 +16,7 @@ from hostnet.netlink import (
     NLM_F_CREATE,
     NLM_F_ECHO,
     NLM_F_EXCL,
+    Attributes,
     NetlinkError,
     attr,
     attr_str,
@@ -84,8 +85,8 @@ class Link:
     def __init__(self, payload: bytes) -> None:
         """From the payload of an RTM_NEWLINK message."""
         _family, _device, self.index, self.flags, _mask = _IFINFO.unpack_from(payload)
-        self._attrs = attrs = parse(payload, 16)
-        self.name = to_str(attrs.get(IFLA_IFNAME, b""))
+        self._attrs = Attributes(payload, 16)
+        self.name = to_str(self._attrs.get(IFLA_IFNAME))
         self._info: dict[int, bytes] | None = None
 
     def __repr__(self) -> str:
@@ -93,7 +94,7 @@ class Link:
 
     def attribute(self, kind: int) -> bytes:
         """The value of any IFLA_ attribute; empty when the link has none."""
-        return self._attrs.get(kind, b"")
+        return self._attrs.get(kind)
 
     def info(self, kind: int) -> dict[int, bytes]:
         """The attributes inside IFLA_INFO_DATA (its own) or IFLA_INFO_SLAVE_DATA (as a port)."""

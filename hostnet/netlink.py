@@ -204,6 +204,45 @@ def parse_list(buf: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
     return found
 
 
+class Attributes:
+    """The attributes from `offset` on, walked as far as they are asked for.
+
+    For those of a link, which are forty: the kernel puts first what most ask for. No type comes
+    twice, else its first value counts.
+    """
+
+    __slots__ = ("_buf", "_next", "_walked")
+
+    def __init__(self, buf: bytes, offset: int) -> None:
+        """offset: a multiple of four, to which all in netlink is aligned."""
+        self._buf = buf
+        self._next = offset
+        self._walked: dict[int, bytes] = {}
+
+    def get(self, kind: int) -> bytes:
+        """The value of a type, without flags; empty where there is none, or nothing in it.
+
+        Raises ValueError where a length does not fit.
+        """
+        value = self._walked.get(kind)
+        return self._walk(kind) if value is None else value
+
+    def _walk(self, kind: int) -> bytes:
+        buf, walked, offset = self._buf, self._walked, self._next
+        end = len(buf)
+        unpack, mask, last = _ATTR.unpack_from, NLA_TYPE_MASK, end - 4
+        while offset <= last:
+            size, found = unpack(buf, offset)
+            stop = offset + size
+            if size < 4 or stop > end:
+                raise _misfit(size, offset, end)
+            walked[found & mask] = value = buf[offset + 4 : stop]
+            self._next = offset = (stop + 3) & ~3
+            if found & mask == kind:
+                return value
+        return b""
+
+
 def _misfit(size: int, offset: int, end: int) -> ValueError:
     return ValueError(f"netlink attribute of {size} bytes at {offset} of {end}")
 

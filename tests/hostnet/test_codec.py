@@ -662,7 +662,28 @@ def test_attributes_come_back(attrs: list[tuple[int, bytes]]) -> None:
     buf = b"".join([netlink.attr(kind, data) for kind, data in attrs])
     assert len(buf) % 4 == 0
     assert netlink.parse_list(buf) == attrs
+    assert netlink.parse(buf) == dict(attrs)
     assert netlink.parse(netlink.nested(5, buf)) == {5: buf}
+
+
+@given(
+    st.dictionaries(st.integers(0, 9), st.binary(max_size=40)),
+    st.lists(st.integers(0, 11)),
+    st.booleans(),
+)
+def test_attributes_are_found_in_any_order(
+    attrs: dict[int, bytes], asked: list[int], cut: bool
+) -> None:
+    buf = bytes(8) + b"".join([netlink.attr(kind, data) for kind, data in attrs.items()])
+    found = netlink.Attributes(buf, 8)
+    for kind in asked:
+        assert found.get(kind) == attrs.get(kind, b"")
+    if cut and attrs:
+        cut_off = netlink.Attributes(buf + netlink.attr(12, b"more")[:-1], 8)
+        assert cut_off.get(next(iter(attrs))) == next(iter(attrs.values()))
+        for _again in range(2):
+            with pytest.raises(ValueError, match="of 8 bytes"):
+                cut_off.get(10)
 
 
 @given(st.binary(max_size=200))
@@ -670,5 +691,8 @@ def test_any_bytes_parse_or_are_refused(buf: bytes) -> None:
     try:
         found = netlink.parse_list(buf)
     except ValueError:
+        with pytest.raises(ValueError, match="netlink attribute of"):
+            netlink.parse(buf)
         return
+    assert netlink.parse(buf) == dict(found)
     assert sum(len(data) + 4 for _kind, data in found) <= len(buf)
