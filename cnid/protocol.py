@@ -126,11 +126,8 @@ def parse_request(message: bytes) -> Request:
         raise ProtocolError("the request is cut off")
     # Decoded as os.environ is.
     plugin, executable, *pairs = [*os.fsdecode(body[:-1]).split("\0"), ""]
-    environ: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if equals:
-            environ.setdefault(name, value)  # as getenv(3): the first of a repeated name counts
+    # From the last on: as for getenv(3), the first of a repeated name counts.
+    environ = dict([pair.split("=", 1) for pair in reversed(pairs) if "=" in pair])
     if not plugin or not executable:
         raise ProtocolError("the request names no plugin")
     build_name = os.fsdecode(build.rstrip(b"\0"))
