@@ -28,24 +28,23 @@ _NEXT_HOP = struct.Struct("=HBBi")
 
 
 class Way:
-    """One way of a route: out of the link `oif`, by a gateway or not."""
+    """One way of a route: out of the link `oif`, by a gateway or not.
 
-    __slots__ = ("_attrs", "_flags", "oif", "route")
+    gateway: the next hop, which may be IPv6 for an IPv4 route; None when it is on the link.
+    """
+
+    __slots__ = ("_attrs", "_flags", "gateway", "oif", "route")
 
     def __init__(self, of: Route, oif: int, flags: int, attrs: dict[int, bytes]) -> None:
         self.route = of
         self.oif = oif
         self._flags = flags & route.RTNH_F_ONLINK
         self._attrs = attrs
+        packed = attrs.get(route.RTA_GATEWAY) or attrs.get(route.RTA_VIA, b"")[2:]
+        self.gateway = ipaddress.ip_address(packed) if packed else None
 
     def __repr__(self) -> str:
         return f"<Way of {self.route} dev {self.oif}>"
-
-    @property
-    def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The next hop, which may be IPv6 for an IPv4 route; None when it is on the link."""
-        packed = self._attrs.get(route.RTA_GATEWAY) or self._attrs.get(route.RTA_VIA, b"")[2:]
-        return ipaddress.ip_address(packed) if packed else None
 
     def payload(self, table: int) -> bytes:
         """The message that adds it to a table, and deletes it from there."""

@@ -115,7 +115,7 @@ class Route:
 
     def attribute(self, kind: int) -> bytes:
         """The value of any RTA_ attribute; empty when the route has none."""
-        return self._all().get(kind, b"")
+        return (self._attrs or self._all()).get(kind, b"")
 
     @property
     def destination(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def add(call: Call) -> Result:
     """Route by source; the previous result with the tables in which the routes are now."""
-    from cni_sbr import attach
-    from cni_sbr import config as configs
+    from cni_sbr.attach import add as route_by_source
+    from cni_sbr.config import previous, read_config
 
-    config = configs.read_config(call.config)
-    result, ips = configs.previous(call)
-    return attach.add(call, config, result, ips)
+    config = read_config(call.config)
+    result, ips = previous(call)
+    return route_by_source(call, config, result, ips)
 
 
 def delete(call: Call) -> None:
