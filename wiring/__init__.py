@@ -9,6 +9,7 @@ A plugin with a bridge reads its config into a `bridged.Bridged` and hands that 
     firewall             masquerade and the check of MACs, by nftables or, as `backend` decides, by
                          iptables (`iptables_masq`, `xtables`); `reference_masq` is for rules of
                          the reference suite that are to be removed
+    prune                a bridge that goes with its last container
     attach, detach, check, status   the verbs of a plugin with a bridge, from these
     compare, steps       what the verbs have in common: comparing with a result; going on after an
                          error, and raising all of them at the end

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from cni.result import DNS, Route
 
 
+PRUNED = "pycni: goes with its last container"
+"""The alias of a bridge that does, see `wiring.prune`."""
+
+
 @record
 class Bridged:
     """What a network asks of its bridge. mtu: bytes, 0 for the kernel's choice. masq_backend: of

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _ALIAS_LONGEST = 255  # IFALIASZ - 1, linux/if.h
 
 
-def delete(call: Call, ipam_plugin: str) -> None:
+def delete(call: Call, ipam_plugin: str, pruned: str = "") -> None:
     """Remove whatever the attachment has; missing things are no error.
 
-    ipam_plugin: empty for a layer-2 network. Raises CniError for all that failed.
+    ipam_plugin: empty for a layer-2 network. pruned: the bridge to remove with its last container,
+    empty for none. Raises CniError for all that failed.
     """
     steps = Steps()
     leaving.mark(call.owner)
@@ -41,13 +42,14 @@ def delete(call: Call, ipam_plugin: str) -> None:
         steps.run(veth.delete, call)
         if ipam_plugin and not early:
             steps.run(ipam.delete, call, ipam_plugin)
+    _prune(pruned, steps)
     steps.finish()
 
 
-def gc(call: Call, ipam_plugin: str) -> None:
+def gc(call: Call, ipam_plugin: str, pruned: str = "") -> None:
     """Remove what attachments of this network have that are not valid any more.
 
-    ipam_plugin: as for `delete`. Raises CniError for all that failed.
+    ipam_plugin, pruned: as for `delete`. Raises CniError for all that failed.
     """
     valid = {owner(call.network, attachment) for attachment in call.valid_attachments}
     steps = Steps()
@@ -59,7 +61,15 @@ def gc(call: Call, ipam_plugin: str) -> None:
         steps.run(remover.sweep, call.network, valid, steps)
         if ipam_plugin and not early:
             steps.run(ipam.gc, call, ipam_plugin)
+    _prune(pruned, steps)
     steps.finish()
+
+
+def _prune(bridge: str, steps: Steps) -> None:
+    if bridge:
+        from wiring import prune
+
+        steps.run(prune.remove_unused, bridge)
 
 
 def _sweep(call: Call, valid: set[str], remover: firewall.Remover, steps: Steps) -> None:

@@ -13,6 +13,7 @@ from cni.result import DNS, Interface, Result
 from hostnet import address, bridge, link, sysctl
 from hostnet.netlink import Netlink
 from wiring import backend, firewall, host, plan, veth
+from wiring.bridged import PRUNED
 from wiring.plan import Plan
 
 TYPE_CHECKING = False
@@ -93,6 +94,7 @@ def _bridge(config: Bridged, found: Link | None) -> Step:
         parts = ["there is none of that name"]
         parts += [f"MTU {config.mtu}"] if config.mtu else []
         parts += ["filters VLANs"] if config.vlan_filtering or config.vlan_aware else []
+        parts += ["goes with its last container"] if config.bridge_alias == PRUNED else []
         return Step(MAKES, "bridge", config.bridge, ", ".join(parts))
     if config.vlan_filtering and not bridge.vlan_filtering(found):
         raise CniError(

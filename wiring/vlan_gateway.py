@@ -100,6 +100,14 @@ def _port_problems(nl: Netlink, port: Link, vlan: int) -> Iterator[str]:
         )
 
 
+def of_port(nl: Netlink, port: Link, on: Link) -> Link | None:
+    """The gateway that the port leads to; None where it leads elsewhere."""
+    end = _end(nl, port)
+    if end is None or not end.name.removeprefix(f"{on.name}.").isdigit():
+        return None
+    return end
+
+
 def _end(nl: Netlink, found: Link) -> Link | None:
     """The other end of a veth, None where it is in another namespace, or `found` is no veth."""
     if found.kind != "veth" or found.netnsid is not None:

@@ -1,7 +1,7 @@
 """The configuration of `bridge`, read once and frozen: every key of the reference.
 
 What other plugins with a bridge have too is read by `wiring.bridged`; here are the keys that only
-this one has, its VLANs.
+this one has: its VLANs, and whether the bridge goes with its last container.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BRIDGE = "cni0"
 _MAX_VLAN = 4094
+_PRUNE = "pruneBridge"
 
 
 def read(call: Call) -> Bridged:
@@ -32,6 +33,7 @@ def read(call: Call) -> Bridged:
         trunk=_trunk(config),
         vlan_aware=config.has("vlanTrunk"),  # an empty list too, as in the reference
         preserve_default_vlan=config.boolean("preserveDefaultVlan", True),
+        bridge_alias=bridged.PRUNED if config.boolean(_PRUNE) else "",
     )
     _check_together(found, config)
     return found
@@ -40,6 +42,15 @@ def read(call: Call) -> Bridged:
 def lenient(call: Call) -> tuple[str, str]:
     """(bridge, IPAM plugin) as far as they can be read; empty strings where they cannot."""
     return bridged.lenient(call, DEFAULT_BRIDGE)
+
+
+def pruned(call: Call) -> str:
+    """The bridge that goes with its last container, as far as that can be read; empty for none."""
+    try:
+        wanted = call.config.boolean(_PRUNE)
+    except CniError:
+        return ""
+    return lenient(call)[0] if wanted else ""
 
 
 def _trunk(config: JsonObject) -> tuple[tuple[int, int], ...]:

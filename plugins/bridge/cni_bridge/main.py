@@ -22,11 +22,11 @@ def add(call: Call) -> Result:
 
 def delete(call: Call) -> None:
     """Detach it; missing things are no error."""
-    from cni_bridge.config import lenient
+    from cni_bridge.config import lenient, pruned
     from wiring import detach
 
     _, ipam_plugin = lenient(call)
-    detach.delete(call, ipam_plugin)
+    detach.delete(call, ipam_plugin, pruned(call))
 
 
 def check(call: Call) -> None:
@@ -39,11 +39,11 @@ def check(call: Call) -> None:
 
 def gc(call: Call) -> None:
     """Remove what attachments that are not valid any more have."""
-    from cni_bridge.config import lenient
+    from cni_bridge.config import lenient, pruned
     from wiring import detach
 
     _, ipam_plugin = lenient(call)
-    detach.gc(call, ipam_plugin)
+    detach.gc(call, ipam_plugin, pruned(call))
 
 
 def status(call: Call) -> None:

@@ -230,6 +230,16 @@ def test_the_words(
     assert document["result"]["ips"][0]["address"] == "10.1.0.2/24"
 
 
+def test_that_the_bridge_would_not_stay(
+    made: Callable[[list[Document]], Network], capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = made([{"type": "bridge", "bridge": "br0", "pruneBridge": True}])
+    assert command.run(network.settings, "net", "", as_json=False) == 0
+    assert "makes bridge br0  (there is none of that name, goes with its last container)" in (
+        capsys.readouterr().out
+    )
+
+
 def test_where_an_add_would_fail(
     made: Callable[[list[Document]], Network], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,7 @@ def chains(data: Path) -> dict[str, Chain]:
     }
     found = (
         Chain("bridge, nftables", ({**bridge, "ipam": local},)),
+        Chain("bridge, pruned", ({**bridge, "pruneBridge": True, "ipam": local},)),
         Chain("bridge, iptables", ({**bridge, "ipam": local, "ipMasqBackend": "iptables"},)),
         Chain("bridge, foreign IPAM", ({**bridge, "ipam": {**local, "type": FOREIGN}},)),
         Chain(

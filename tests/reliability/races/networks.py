@@ -58,6 +58,12 @@ def published(host: Host) -> NetworkConfigList:
     return _chain("published", {**bridge, "ipam": section}, _portmap(), {"type": "firewall"})
 
 
+def pruned(host: Host) -> NetworkConfigList:
+    """A bridge that goes with the last container and comes with the next."""
+    bridge = {"type": "bridge", "bridge": "race-pruned", "isGateway": True, "pruneBridge": True}
+    return _chain("pruned", {**bridge, "ipam": ipam(host, "10.8.0.0/16")})
+
+
 def small(host: Host) -> NetworkConfigList:
     """A range hardly larger than the crowd, so that addresses come back at once."""
     section = ipam(host, "10.2.0.0/24")
@@ -100,7 +106,7 @@ def by_iptables(host: Host) -> NetworkConfigList:
     return _chain("old", bridge, _portmap(**backend), {"type": "firewall", **backend})
 
 
-NFTABLES = (web, small, routed, lan, overlay)
+NFTABLES = (web, small, pruned, routed, lan, overlay)
 EVERY = (*NFTABLES, by_iptables)
 
 

@@ -31,6 +31,7 @@ from tests.reliability.races.stage import Containers, Stage, child
 Make = Callable[[Host], NetworkConfigList]
 NETWORKS: tuple[tuple[str, Make, int], ...] = (
     ("bridge", networks.published, 1),
+    ("pruned", networks.pruned, 1),
     ("iptables", networks.by_iptables, 4),
     ("ptp", networks.routed, 1),
     ("vxlan", networks.overlay, 1),
@@ -184,7 +185,7 @@ def test_one_call_in_the_middle_of_another(
     publish: Publish,
 ) -> None:
     runtime = Runtime(tmp_path)
-    has_ports = network not in (networks.overlay, networks.lan)
+    has_ports = network not in (networks.pruned, networks.overlay, networks.lan)
     cases = [one for one in CASES if has_ports or not one.one_wins]
     if not whole:
         cases = cases[used :: 4 if network is networks.published else 9 + used]

@@ -122,6 +122,28 @@ def test_the_gateway_of_a_vlan(runtime: Runtime, fake: FakeIpam, host: Host) -> 
     runtime.delete(other, container="c2", netns=second)
 
 
+def test_gateways_go_with_a_pruned_bridge(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    keys = {"bridge": "prune0", "pruneBridge": True}
+    first, second = ({**gateway_network(fake, vlan), **keys} for vlan in (100, 200))
+    runtime.add(first, netns=container)
+    runtime.delete(first, netns=container)
+    assert not [name for name in host.links() if name.startswith("prune0")]
+    other = host.container()
+    runtime.add(first, netns=container)
+    runtime.add(second, container="c2", netns=other)
+    runtime.delete(first, netns=container)
+    assert {"prune0", "prune0.100", "prune0.200"} <= set(host.links())
+    above = ("link", "prune0", "name", "prune0.5", "type", "vlan", "id", "5")
+    host.command("ip", "link", "add", *above)  # somebody's
+    runtime.delete(second, container="c2", netns=other)
+    assert {"prune0", "prune0.5"} <= set(host.links())
+    host.command("ip", "link", "delete", "prune0.5")
+    runtime.delete(second, container="c2", netns=other)
+    assert not [name for name in host.links() if name.startswith("prune0")]
+
+
 def aware(host: Host) -> None:
     """A bridge as administrators have it."""
     host.share("link cni0 *", "route * dev cni0 *", "address dev cni0 *")
