@@ -77,7 +77,10 @@ def bridged(call: Call, config: Bridged) -> Explained:
     steps += filtered(config, wanted)
     steps += forwarding(one.version for one in wanted.gateways)
     interfaces = (
-        Interface(config.bridge, mac=found.mac if found else config.bridge_mac),
+        Interface(
+            config.bridge,
+            mac=found.mac if found and found.mac != host.NO_MAC else config.bridge_mac,
+        ),
         Interface(port, mtu=config.mtu),
         Interface(call.ifname, mac=config.mac, mtu=config.mtu, sandbox=call.netns),
     )
@@ -102,7 +105,10 @@ def _bridge(config: Bridged, found: Link | None) -> Step:
             f"{found.name} does not filter VLANs: ip link set {found.name} type bridge "
             "vlan_filtering 1",
         )
-    return Step(USES, "bridge", config.bridge, "it is there" + ("" if found.up else ", set up"))
+    parts = ["it is there"]
+    parts += [] if found.up else ["set up"]
+    parts += ["given a MAC, which it has lost"] if found.mac == host.NO_MAC else []
+    return Step(USES, "bridge", config.bridge, ", ".join(parts))
 
 
 def _gateways(nl: Netlink, config: Bridged, found: Link | None, wanted: Plan) -> Iterator[Step]:

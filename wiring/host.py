@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from hostnet.undo import Undo
     from wiring.bridged import Bridged
 
-_NO_MAC = "00:00:00:00:00:00"
+NO_MAC = "00:00:00:00:00:00"
+"""Of a bridge that has lost its last port, where nobody has given it an address."""
+
 _PINNED = "3"  # NET_ADDR_SET, linux/netdevice.h: the address was set and does not follow the ports
 
 
@@ -133,7 +135,7 @@ def _pin(nl: Netlink, config: Bridged, found: Link) -> Link:
     One that has lost its last port has zeros for an address, which the kernel would keep too; and
     what containers send to zeros does not arrive. So it gets another, as a new bridge does.
     """
-    lost = found.mac == _NO_MAC
+    lost = found.mac == NO_MAC
     if lost:
         pin = config.bridge_mac or link.random_mac()
     else:

@@ -230,6 +230,21 @@ def test_the_words(
     assert document["result"]["ips"][0]["address"] == "10.1.0.2/24"
 
 
+def test_a_bridge_that_has_lost_its_address(
+    made: Callable[[list[Document]], Network], host: Host
+) -> None:
+    network = made([{"type": "bridge", "bridge": "br0"}])
+    host.command("ip", "link", "add", "br0", "type", "bridge")
+    host.command("ip", "link", "add", "port", "master", "br0", "type", "veth", "peer", "other")
+    host.command("ip", "link", "delete", "port")
+    try:
+        (part,), result = explained(network)
+    finally:
+        host.command("ip", "link", "delete", "br0")
+    assert part.steps[0].why == "it is there, set up, given a MAC, which it has lost"
+    assert result.interfaces[0].mac == ""
+
+
 def test_that_the_bridge_would_not_stay(
     made: Callable[[list[Document]], Network], capsys: pytest.CaptureFixture[str]
 ) -> None:
