@@ -12,6 +12,7 @@ it, so that when this process is killed while its child goes on, whoever cleans 
 from __future__ import annotations
 
 import errno
+import time
 
 from hostnet import condition
 from hostnet.iptables_look import FAMILY, NFT, Marker
@@ -71,26 +72,39 @@ class Tool:
         return self._list((), inherited)
 
     def _list(self, args: tuple[str, ...], inherited: tuple[int, ...]) -> Ruleset:
-        """Read until nothing is left out that is there, see `iptables_whole`."""
+        """Read until nothing is left out that is there, see `iptables_whole`.
+
+        Between a list and its count others may have made a change; such an attempt proves nothing.
+        """
         from hostnet import iptables_whole, netfilter
 
         what = f"list the rules of {self._name}"
         table = args[1] if args else ""
         nft = self._is_nft
-        strange, warned = "", False
-        for _attempt in range(iptables_whole.ATTEMPTS):
+        warned, generation = False, -1
+        attempts, deadline = 0, time.monotonic() + WAIT_SECONDS
+        while True:
             text, said = self._run("save", args, b"", what, inherited)
             found = parse(text.decode(errors="surrogateescape"))
             if not nft:
                 return found
             if iptables_whole.UNASKED in said and not warned:
                 warned = True
+                attempts += 1
                 continue
             with netfilter.Netfilter.open() as nl:
                 strange = iptables_whole.strange_table(nl, self.version, table, found, text)
-            if not strange:
-                return found
-        raise iptables_whole.PartialListError(self.version, strange)
+                if not strange:
+                    return found
+                before, generation = generation, nl.generation()
+            if before in (-1, generation):
+                attempts += 1
+                if attempts == iptables_whole.ATTEMPTS:
+                    raise iptables_whole.PartialListError(self.version, strange)
+            elif time.monotonic() > deadline:
+                from hostnet.nfchange import ContentionError
+
+                raise ContentionError(what, WAIT_SECONDS)
 
     def restore(self, changes: Changes, inherited: tuple[int, ...] = ()) -> None:
         """Carry out iptables commands (`-A CHAIN …`) by table, all of a table or none.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hostnet.netfilter import Netfilter
 
 ATTEMPTS = 3
-"""How often what is not whole is read or done: others may have changed it meanwhile."""
+"""How often what is not whole is read or done, while others leave it alone."""
 _TABLES = frozenset(("filter", "mangle", "nat", "raw", "security"))
 UNASKED = b"not supported, missing kernel module"
 """What iptables-save says when it could not ask for an extension, and may print a rule wrongly."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hostnet import nft, spawn
+from hostnet import iptables, nft, spawn
 from hostnet.iptables import IptablesError, Tool, edit, leads_to, option, parse, quote, same, words
 from hostnet.iptables_look import LEGACY, NFT, Blob, Here
 from hostnet.iptables_whole import PartialChangeError, PartialListError
 from hostnet.lock import LockTimeout, NamespaceLock
 from hostnet.netfilter import Netfilter
+from hostnet.nfchange import ContentionError
 from tests.kit.host import Host
 
 if TYPE_CHECKING:
@@ -249,6 +250,33 @@ def test_a_list_with_fewer_rules_than_the_kernel_has_is_read_again(
             with pytest.raises(PartialListError, match="other rules of the table nat than the"):
                 tool.save(table)
             assert len(runs.read_text()) == 3
+    tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
+
+
+def test_a_list_is_read_again_as_long_as_others_change_the_rules(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list and the count, which then differ though the list was whole."""
+    host.share("nft * ip *")
+    tool, name = Tool(4, NFT), "iptables-nft-save"
+    tool.restore({"nat": [":CNI-X - [0:0]"]})
+    real, runs, busy = spawn.find(name), tmp_path / "runs", tmp_path / name
+    busy.write_text(
+        f'#!/bin/sh\necho >> {runs}\n{real} "$@"\n'
+        f'[ "$(wc -l < {runs})" -gt "$(cat {tmp_path}/busy)" ] || '
+        "nft add rule ip nat CNI-X accept\n"
+    )
+    busy.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(spawn, "DIRECTORIES", (str(tmp_path), *spawn.DIRECTORIES))
+        (tmp_path / "busy").write_text("6")
+        assert len(tool.save("nat")["nat"]["CNI-X"]) == 1 + 6
+        assert len(runs.read_text()) == 7
+        (tmp_path / "busy").write_text("99")
+        patch.setattr(iptables, "WAIT_SECONDS", 0)
+        with pytest.raises(ContentionError, match="cannot list the rules of iptables: other prog"):
+            tool.save("nat")
+        assert len(runs.read_text()) == 7 + 2
     tool.restore({"nat": ["-F CNI-X", "-X CNI-X"]})
 
 
