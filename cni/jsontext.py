@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cni.jsonvalue import JsonValue
 
 _WHITE_SPACE = " \t\n\r"  # RFC 8259, section 2
+_LONG = 1 << 16
+"""From here on, the collector of garbage is kept from a document that is being read."""
 
 
 def _no_number(word: str) -> NoReturn:
@@ -89,7 +91,7 @@ def loads(text: str) -> JsonValue:
     """
     document = text.strip(_WHITE_SPACE)
     try:
-        value, end = _scan(document, 0)
+        value, end = _scan(document, 0) if len(document) < _LONG else _scan_long(document)
     except RecursionError:
         raise
     except Exception:  # noqa: BLE001 - without `json` the scanner cannot even raise its own error
@@ -102,6 +104,22 @@ def loads(text: str) -> JsonValue:
         text, parse_float=_finite, parse_int=_integer, parse_constant=_no_number
     )
     return refused
+
+
+def _scan_long(document: str) -> tuple[JsonValue, int]:
+    """`_scan` without a collection: nothing that it makes is garbage.
+
+    Else all there is so far is gone through again and again, which takes longer than to read it.
+    """
+    import gc
+
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _scan(document, 0)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def repeated_keys(text: str, key: str) -> list[str]:
