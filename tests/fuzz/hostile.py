@@ -94,8 +94,17 @@ def value(draw: Draw, depth: int = 0) -> Any:
     if chance < 0.93:
         return [value(draw, depth + 1) for _ in range(draw.randrange(4))]
     if chance < 0.94:
-        return [draw.choice(OTHERS + NUMBERS)] * 10_000
+        return _copies(draw.choice(OTHERS + NUMBERS), 10_000)
     return {word(draw): value(draw, depth + 1) for _ in range(draw.randrange(4))}
+
+
+def _copies(of: Any, count: int) -> list[Any]:
+    """As many, which share nothing.
+
+    A change of what stands in a document ten thousand times would make it that much longer, and a
+    second one fill the memory.
+    """
+    return [copy.deepcopy(of) for _ in range(count)]
 
 
 def plausible(draw: Draw, kind: Schema) -> Any:
@@ -172,9 +181,8 @@ def _change(draw: Draw, document: dict[str, Any], holder: Any, key: Any) -> None
     elif chance < 0.62 and isinstance(key, str):
         holder[key.swapcase()] = holder.pop(key)
     elif chance < 0.66 and isinstance(holder, list):
-        holder.extend(
-            copy.deepcopy(holder) * (draw.choice((1, 3, 200)) if _is_small(holder) else 1)
-        )
+        for more in _copies(holder, draw.choice((1, 3, 200)) if _is_small(holder) else 1):
+            holder.extend(more)
     else:
         _add(draw, document)
 
