@@ -126,8 +126,11 @@ def parse_request(message: bytes) -> Request:
         raise ProtocolError("the request is cut off")
     # Decoded as os.environ is.
     plugin, executable, *pairs = [*os.fsdecode(body[:-1]).split("\0"), ""]
-    # From the last on: as for getenv(3), the first of a repeated name counts.
-    environ = dict([pair.split("=", 1) for pair in reversed(pairs) if "=" in pair])
+    variables = [pair.split("=", 1) for pair in pairs if "=" in pair]
+    environ = dict(variables)
+    if len(environ) < len(variables):
+        # As for getenv(3), the first of a repeated name counts.
+        environ |= dict(reversed(variables))
     if not plugin or not executable:
         raise ProtocolError("the request names no plugin")
     build_name = os.fsdecode(build.rstrip(b"\0"))
