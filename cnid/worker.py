@@ -18,7 +18,7 @@ from cnid import protocol, report
 from cnid.caller import Caller, pass_signals
 from cnid.protocol import ProtocolError
 from cnid.streams import Stdin, Stdout, lend_stderr
-from hostnet import netfilter
+from hostnet import netfilter, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Worker:
         os.setsid()  # no terminal of the daemon's is the calls' affair, nor its ^C
         lend_stderr()
         netfilter.keep()
+        removal.live_on()
         self._give_up()
         self._come_round()
 

@@ -119,9 +119,11 @@ def delete(call: Call) -> None:
 
     Either end takes the other with it; the inner one is also how the reference's is found.
     """
+    from hostnet import removal
+
     with Netlink() as outside:
         found = link.find(outside, host_veth(call.owner))
-        if found is not None and link.delete(outside, found.index, missing_ok=True):
+        if found is not None and removal.delete(outside, found.index):
             return
         if not call.netns:
             return
@@ -131,7 +133,7 @@ def delete(call: Call) -> None:
                 return
             end = _other_end(outside, found)
             if end is None or not _is_anothers(call, end):
-                link.delete(inside, found.index, missing_ok=True)
+                removal.delete(inside, found.index, ns)
 
 
 def _is_anothers(call: Call, end: Link) -> bool:

@@ -7,7 +7,7 @@ free while the link is there. Where the namespace is gone, so is the link.
 from __future__ import annotations
 
 from cni import ipam
-from hostnet import link
+from hostnet import removal
 from hostnet.netns import NetNS
 from wiring.single import label
 from wiring.steps import Steps
@@ -48,7 +48,7 @@ def _delete_link(call: Call, kind: str) -> None:
     with NetNS.open(call.netns) as ns, ns.netlink() as inside:
         found = label.find(inside, call, kind)
         if found is not None:
-            link.delete(inside, found.index, missing_ok=True)
+            removal.delete(inside, found.index, ns)
 
 
 def gc(call: Call, ipam_plugin: str) -> None:

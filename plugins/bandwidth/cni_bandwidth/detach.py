@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cni.call import owner
 from cni_bandwidth import device, names
-from hostnet import link
+from hostnet import link, removal
 from hostnet.netlink import Netlink
 from wiring.steps import Steps
 
@@ -28,11 +28,11 @@ def delete(call: Call) -> None:
         if port is not None:
             leads_to = _free(nl, port, [one for one in (own, theirs) if one is not None])
         if own is not None:
-            link.delete(nl, own.index, missing_ok=True)
+            removal.delete(nl, own.index)
         # The reference has one for a container. It may be another interface's, unless all of the
         # container's are gone.
         if theirs is not None and (theirs.index in leads_to or not call.netns):
-            link.delete(nl, theirs.index, missing_ok=True)
+            removal.delete(nl, theirs.index)
 
 
 def _port(nl: Netlink, call: Call) -> Link | None:
