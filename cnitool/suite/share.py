@@ -11,8 +11,14 @@ _LIST = "pycni/installed"
 
 
 def install(source: Path, target: Path) -> Iterator[str]:
-    """Copy the documents that a release has in `source`. Raises OSError."""
-    files = sorted(str(one.relative_to(source)) for one in source.rglob("*") if one.is_file())
+    """Copy the documents that a release has in `source`, or that were installed there.
+
+    Raises OSError.
+    """
+    if source.resolve() == target.resolve():  # `cnitool` that is installed, called again
+        yield f"{target} has these man pages and completion"
+        return
+    files = _documents(source)
     for name in set(_installed(target)) - set(files):
         (target / name).unlink(missing_ok=True)
     for name in files:
@@ -33,6 +39,14 @@ def remove(target: Path) -> Iterator[str]:
         if "pycni" in directory.relative_to(target).parts:
             directory.rmdir()
     yield f"removed man pages and completion from {target}"
+
+
+def _documents(source: Path) -> list[str]:
+    """All of a release's tree; of a directory like /usr/local/share what was put there, since the
+    rest is others'."""
+    listed = _installed(source)
+    found = [source / name for name in listed] if listed else source.rglob("*")
+    return sorted(str(one.relative_to(source)) for one in found if one.is_file())
 
 
 def _installed(target: Path) -> list[str]:

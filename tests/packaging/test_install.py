@@ -178,6 +178,16 @@ def test_documents_come_and_go(built: Path, documents: Path, target: Path, tmp_p
     install(built, *where, target)
     assert (share / "man/man8/cni-bridge.8").exists()
     assert (share / "bash-completion/completions/cnitool").exists()
+    (share / "others").mkdir()
+    (share / "others/file").touch()
+    again = install(built, "--share", share, "--documents", share, target)
+    assert f"{share} has these man pages and completion" in again
+    second = tmp_path / "second"  # from where it was installed, others' files beside
+    install(built, "--share", second, "--documents", share, target)
+    assert (second / "man/man8/cni-bridge.8").exists()
+    assert not (second / "others").exists()
+    assert not (second / "man/man1/other.1").exists()
+    (share / "others/file").unlink()
     cnitool("uninstall", "--keep-rules", *where, target)
     left = [str(one.relative_to(share)) for one in share.rglob("*") if one.is_file()]
     assert left == ["man/man1/other.1"]
