@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 
@@ -79,8 +80,7 @@ def daemon(host: Host) -> Iterator[Finding]:
         return
     found = _status(host)
     if found is None:
-        text = f"{path} is there, but no cnid answers: calls wait for it before they run cold"
-        yield Finding(WARNING, "daemon", text, "systemctl restart cnid; journalctl -u cnid")
+        yield _silent(path)
         return
     build = str(found.get("build", ""))
     lost = found.get("lost", 0)
@@ -88,6 +88,21 @@ def daemon(host: Host) -> Iterator[Finding]:
         text = f"{lost} calls were lost with a worker that died"
         yield Finding(WARNING, "daemon", text, "journalctl -u cnid -p warning")
     yield Finding(OK, "daemon", f"cnid {build} runs")
+
+
+def _silent(path: str) -> Finding:
+    """One that has died costs calls nothing; for one that hangs they wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(_SECONDS)
+        try:
+            connection.connect(path)
+            text = f"{path} is there, but no cnid answers: calls wait for it before they run cold"
+        except ConnectionRefusedError:
+            text = f"{path} is there, but no cnid listens: every call starts Python"
+        except OSError as error:
+            text = f"{path} is there, but no cnid answers: {error.strerror or error}"
+    remedy = "systemctl restart cnid.socket cnid.service; journalctl -u cnid"
+    return Finding(WARNING, "daemon", text, remedy)
 
 
 def _status(host: Host) -> dict[str, object] | None:

@@ -209,7 +209,10 @@ def test_the_daemon(network: Network, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as nobody:
         nobody.bind(str(path))
         (warning,) = install.daemon(examined(network, CNID_SOCKET=str(path)))
-        assert "no cnid answers" in warning.text
+        assert "no cnid listens: every call starts Python" in warning.text
+        nobody.listen()
+        (warning,) = install.daemon(examined(network, CNID_SOCKET=str(path)))
+        assert "no cnid answers: calls wait for it" in warning.text
         said = installed(network) / "cnid"
         said.write_text('#!/bin/sh\necho \'{"build": "1.2.3", "lost": 2}\'\n')
         said.chmod(0o755)
