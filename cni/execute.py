@@ -58,6 +58,13 @@ def find(name: str, directories: Sequence[str]) -> str:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     where = os.pathsep.join(directories) or "(empty)"
+    for path in (os.path.join(directory, name) for directory in directories):
+        if os.path.isfile(path):
+            raise CniError(
+                INVALID_ENVIRONMENT,
+                f'failed to find plugin "{name}" in path [{where}]: {path} is there, and is not '
+                f"executable: chmod 755 {path}",
+            )
     raise CniError(
         INVALID_ENVIRONMENT,
         f'failed to find plugin "{name}" in path [{where}]: install it there or correct CNI_PATH',

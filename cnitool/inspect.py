@@ -29,7 +29,7 @@ def run(settings: Settings, what: str, *, as_json: bool) -> int:
     seen = world.read(settings)
     found = find(seen, what)
     if not found:
-        raise _nobody(seen, what)
+        raise nobody(seen, what)
     looks = [(one, _inside(one)) for one in found]
     if as_json:
         show.document([document(seen, one, within) for one, within in looks])
@@ -101,7 +101,8 @@ def _address(what: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _nobody(seen: World, what: str) -> CniError:
+def nobody(seen: World, what: str) -> CniError:
+    """The error for a word that names no attachment."""
     import difflib
 
     names = {one.container_id for one in seen.attachments}

@@ -135,11 +135,7 @@ class Cache:
         except OSError as error:
             raise _failure("made", self.results, error) from error
         if not os.access(self.results, os.W_OK | os.X_OK):
-            raise CniError(
-                IO_FAILURE,
-                f"cache directory {self.results} cannot be written to by user {os.geteuid()}: "
-                "run as root, or choose another cache directory",
-            )
+            raise _unwritable(self.results)
         other = _other_owner(path, network, key)
         if other is not None:
             raise CniError(
@@ -257,6 +253,28 @@ def _sync(directory: str) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _unwritable(path: str) -> CniError:
+    """Why a directory that is there takes nothing: root has every permission that can be had."""
+    if _is_read_only(path):
+        return CniError(
+            IO_FAILURE,
+            f"cache directory {path} is on a file system that is read-only: mount it writable, or "
+            "choose another cache directory",
+        )
+    return CniError(
+        IO_FAILURE,
+        f"cache directory {path} cannot be written to by user {os.geteuid()}: run as root, or "
+        "choose another cache directory",
+    )
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:  # it went away
+        return False
 
 
 def _failure(done: str, path: str, error: OSError) -> CniError:

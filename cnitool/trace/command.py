@@ -7,7 +7,7 @@ import socket
 
 from cni.errors import INVALID_CONFIG, NOT_AVAILABLE, UNKNOWN_CONTAINER, CniError
 from cnitool import show
-from cnitool.inspect import find
+from cnitool.inspect import find, nobody
 from cnitool.state import world
 from cnitool.trace import story
 from cnitool.trace.probe import ICMP, TCP, UDP, Probe, Target
@@ -87,9 +87,11 @@ def _wrong(text: str) -> CniError:
 
 def _attachment(seen: World, what: str) -> Attachment:
     found = find(seen, what)
+    if not found:
+        raise nobody(seen, what)
     if len(found) != 1:
         names = ", ".join(f"{one.container_id} ({one.ifname}, {one.network})" for one in found)
-        text = f'"{what[:60]}" names {len(found)} attachments, expected one: {names or "none"}'
+        text = f'"{what[:60]}" names {len(found)} attachments, expected one: {names}'
         raise CniError(UNKNOWN_CONTAINER, text)
     if not found[0].is_alive:
         text = f"container {found[0].container_id} has no namespace to send from: {found[0].netns}"

@@ -75,6 +75,15 @@ def test_a_missing_plugin_is_named_with_the_path(directories: list[str], words: 
     assert raised.value.msg.startswith(f'failed to find plugin "plug" in path [{words}]')
 
 
+def test_a_plugin_that_nobody_may_execute(tmp_path: Path) -> None:
+    path = tmp_path / "plug"
+    path.write_text("no mode")
+    with pytest.raises(CniError) as raised:
+        find("plug", ["/nowhere", str(tmp_path)])
+    assert raised.value.code == INVALID_ENVIRONMENT
+    assert raised.value.msg.endswith(f": {path} is there, and is not executable: chmod 755 {path}")
+
+
 @pytest.mark.parametrize("name", ["", "../plug", "a/b", "/bin/sh", ".", "..", "a b", "\ud800"])
 def test_a_type_that_is_no_file_name(name: str) -> None:
     with pytest.raises(CniError) as raised:

@@ -22,6 +22,7 @@ from cni.errors import (
 from cni.result import Result
 from cni.versions import SPEC_VERSIONS
 from libcni import Attachment, AttachmentKey, Runtime
+from tests.kit.namespace import MNT_DETACH, libc, mount
 from tests.libcni.fakes import SCRIPT, Fakes, network, result
 
 C1 = Attachment("c1", "/run/netns/c1")
@@ -223,6 +224,19 @@ def test_nothing_runs_when_the_cache_has_no_place(chain: Fakes) -> None:
     chain.cache.write_text("a file")
     with pytest.raises(CniError, match="cannot be made") as raised:
         chain.runtime.add(network("one"), C1)
+    assert raised.value.code == IO_FAILURE
+    assert chain.calls() == []
+
+
+def test_nothing_runs_when_the_cache_is_read_only(chain: Fakes) -> None:
+    results = chain.cache / "results"
+    results.mkdir(parents=True)
+    mount("none", results, "tmpfs", options="ro")
+    try:
+        with pytest.raises(CniError, match="file system that is read-only: mount it") as raised:
+            chain.runtime.add(network("one"), C1)
+    finally:
+        libc("umount2", bytes(results), MNT_DETACH)
     assert raised.value.code == IO_FAILURE
     assert chain.calls() == []
 

@@ -149,7 +149,7 @@ def test_to_the_host_itself(world: World, capsys: pytest.CaptureFixture[str]) ->
 def test_nothing_is_there_to_trace(
     world: World, host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(CniError, match='"c9" names 0 attachments, expected one: none') as caught:
+    with pytest.raises(CniError, match='namespace "c9"; cnitool attachments') as caught:
         command.run(world.network.settings, "c9", OUTSIDE, 1, as_json=False)
     assert caught.value.code == UNKNOWN_CONTAINER
     with pytest.raises(CniError, match="c1 has no IPv6 address on network net"):
