@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     grammar = parser()
     completion.answer(grammar)
-    options = grammar.parse_args(argv)
+    options = _options(grammar, argv)
     try:
         settings = read_settings(os.environ, options.ifname, options.cache_dir, options.timeout)
         status: int = options.run(settings, options)
@@ -88,6 +88,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # the kernel's, in the words of whoever asked it
         sys.stderr.write(f"cnitool: {error}\n")
         return _FAILED
+
+
+def _options(grammar: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; exits where they are wrong."""
+    options = grammar.parse_args(argv)
+    for name in ("network", "netns"):
+        # Before Python 3.13 argparse makes an empty list of one that is a second "--".
+        if isinstance(getattr(options, name, None), list):
+            grammar.error(f'argument {name}: found "--" once more, expected a {name}')
+    return options
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

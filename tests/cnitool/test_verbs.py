@@ -152,6 +152,7 @@ def test_an_unknown_network(net: Tool) -> None:
         ["add", "net"],
         ["gc", "net"],
         ["gc", "net", "--all", "--keep", "c"],
+        ["del", "net", "--", "--"],
         ["add", "net", NETNS, "--timeout", "soon"],
         ["add", "net", NETNS, "--timeout", "-1"],
         ["add", "net", NETNS, "--timeout", "nan"],
