@@ -243,8 +243,8 @@ def test_subnet_env(tmp_path: Path, campaign: Start) -> None:
 
     def one(draw: Draw) -> str:
         data = hostile.shuffled(draw, good)
-        if draw.random() < 0.5:
-            lines = data.splitlines()
+        lines = data.splitlines()
+        if draw.random() < 0.5 and lines:
             at = draw.randrange(len(lines))
             text = hostile.word(draw).encode("utf-8", "replace")
             lines[at] = lines[at].partition(b"=")[0] + b"=" + text

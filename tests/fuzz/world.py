@@ -70,16 +70,16 @@ class World:
             one.command("ip", "link", "set", "lo", "up")  # `loopback` took it down
         self.host.command("nft", "flush", "ruleset")
         for name in sorted(self._now_host() - {"lo"}):
-            self.host.command("ip", "link", "delete", name, check=False)
+            self.host.command("ip", "link", "delete", "dev", name, check=False)
         for top in (self.host.state, *SYSTEM_DIRECTORIES):
             subprocess.run(["find", str(top), "-mindepth", "1", "-delete"], check=True)
 
     def _attach(self) -> None:
         """Give `attached` its eth0 anew, and the host its end of it."""
         host = self.host
-        host.command("ip", "link", "delete", "vethgreen", check=False)
-        host.command("ip", "link", "delete", "br0", check=False)
-        self.attached.command("ip", "link", "delete", "eth0", check=False)
+        host.command("ip", "link", "delete", "dev", "vethgreen", check=False)
+        host.command("ip", "link", "delete", "dev", "br0", check=False)
+        self.attached.command("ip", "link", "delete", "dev", "eth0", check=False)
         host.command("ip", "link", "add", "br0", "type", "bridge")
         host.command("ip", "address", "add", "10.1.0.1/16", "dev", "br0")
         host.command("ip", "link", "set", "br0", "up")
@@ -176,17 +176,20 @@ class World:
         return self.host.command("nft", "list", "table", "inet", "foreign").stdout
 
     def _mend(self) -> None:
-        """Put back what an input has destroyed."""
+        """Put back what an input has destroyed.
+
+        With "dev": without, ip takes the name "br" for the word "broadcast".
+        """
         for name in self._now_host() - self._base["host"]:
-            self.host.command("ip", "link", "delete", name, check=False)
+            self.host.command("ip", "link", "delete", "dev", name, check=False)
         if "dev0" not in self._now_host():
-            self.host.command("ip", "link", "delete", "dev1", check=False)
+            self.host.command("ip", "link", "delete", "dev", "dev1", check=False)
             add = ["link", "add", "dev0", "type", "veth", "peer", "name", "dev1"]
             self.host.command("ip", *add, check=False)
         for name in self.container.run(_names) - self._base["blue"]:
-            self.container.command("ip", "link", "delete", name, check=False)
+            self.container.command("ip", "link", "delete", "dev", name, check=False)
         for name in self.attached.run(_names) - self._base["green"]:
-            self.attached.command("ip", "link", "delete", name, check=False)
+            self.attached.command("ip", "link", "delete", "dev", name, check=False)
         if self._links() != self._base:
             self._attach()
 
