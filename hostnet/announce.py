@@ -13,12 +13,16 @@ of waiting for RCU.
 
 from __future__ import annotations
 
+import errno
+
 from hostnet import address, link, netns, route, sysctl
 from hostnet.monitor import RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, Monitor
+from hostnet.netlink import NetlinkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ipaddress
+    from collections.abc import Callable, Iterable
 
     from hostnet.netlink import Netlink
 
@@ -67,6 +71,31 @@ def wait_addresses(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> 
     they came up. Gives whether it was so within `seconds`.
     """
     return _until(lambda: _takes_questions(nl, index) or None, nl, seconds, RTNLGRP_IPV6_ROUTE)
+
+
+def wait_local(
+    nl: Netlink,
+    addresses: Iterable[ipaddress.IPv4Address | ipaddress.IPv6Address],
+    seconds: float = SETTLE_SECONDS,
+) -> bool:
+    """Wait until the host answers for addresses that links of it were just given.
+
+    For a host with many: a look-up each, of IPv6 alone. Gives whether it was so within `seconds`.
+    """
+    wanted = [one for one in addresses if one.version == 6]
+    return not wanted or _until(
+        lambda: all(_is_local(nl, one) for one in wanted) or None, nl, seconds, RTNLGRP_IPV6_ROUTE
+    )
+
+
+def _is_local(nl: Netlink, wanted: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    try:
+        kind: int = route.lookup(nl, wanted).kind
+    except NetlinkError as error:
+        if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            raise
+        return False
+    return kind == route.RTN_LOCAL
 
 
 def _takes_questions(nl: Netlink, index: int) -> bool:

@@ -170,9 +170,10 @@ def _protect(scene: _Scene, wanted: Plan, links: _Links) -> None:
 
 
 def _announce(scene: _Scene, wanted: Plan, links: _Links) -> None:
-    """Tell the segment who has the addresses now, once the port forwards."""
+    """Tell the segment who has the addresses now, once the port forwards and the host answers."""
     if not wanted.ips or not announce.wait_forwarding(scene.outside, links.port.index):
         return
+    announce.wait_local(scene.outside, [gateway.ip for gateway in wanted.gateways])
     announce.announce(scene.inside, links.inner.index, links.inner.mac)
     if scene.config.enable_dad and any(one.address.version == 6 for one in wanted.ips):
         from wiring import duplicates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from cni.errors import (
     TRY_AGAIN_LATER,
     UNSUPPORTED_FIELD,
 )
+from hostnet import route
+from hostnet.netlink import Netlink
 from tests.kit.calls import Document, PluginError, Runtime
 from tests.kit.host import Host
 from tests.kit.ipam import FakeIpam
@@ -123,6 +126,19 @@ def test_forwarded_ipv6_passes_at_once(
     assert milliseconds < 500
     runtime.delete(config, netns=container)
     host.command("ip", "link", "delete", "uplink")
+
+
+def test_the_gateway_answers_at_once(
+    runtime: Runtime, fake: FakeIpam, host: Host, container: Namespace
+) -> None:
+    """The kernel gives an IPv6 address its local route in a work queue, when it comes round to."""
+    config = network(fake.section("2001:db8::2/64 2001:db8::1"), isGateway=True)
+    for _ in range(10):
+        runtime.add(config, netns=container)
+        with Netlink() as nl:
+            assert route.lookup(nl, ip_address("2001:db8::1")).kind == route.RTN_LOCAL
+        runtime.delete(config, netns=container)
+        host.command("ip", "link", "delete", "cni0")  # it has it then
 
 
 def test_a_reused_address_answers_at_once(runtime: Runtime, fake: FakeIpam, host: Host) -> None:

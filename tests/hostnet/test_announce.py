@@ -7,10 +7,11 @@ import struct
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
+from typing import Any
 
 import pytest
 
-from hostnet import address, announce, bridge, link, neighbour, sysctl
+from hostnet import address, announce, bridge, link, neighbour, route, sysctl
 from hostnet.monitor import RTNLGRP_LINK, RTNLGRP_NEIGH, Monitor
 from hostnet.netlink import Netlink
 from hostnet.netns import NetNS
@@ -217,3 +218,33 @@ def test_waiting_ends_when_the_port_forwards(pod: Pod, monkeypatch: pytest.Monke
     thread.start()
     assert announce.wait_forwarding(pod.nl, pod.port, seconds=5)
     thread.join()
+
+
+def test_waiting_ends_when_the_host_answers(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread gives the address when it was looked for in vain."""
+    wanted = ip_interface("2001:db8::1/64")
+    real = route.lookup
+    asked = threading.Event()
+
+    def lookup(nl: Netlink, destination: Any, **more: Any) -> route.Route:
+        try:
+            return real(nl, destination, **more)
+        finally:
+            asked.set()
+
+    monkeypatch.setattr(route, "lookup", lookup)
+    with Netlink() as nl, Netlink() as other:
+        made = bridge.create(nl, "br0", up=True)
+
+        def give() -> None:
+            asked.wait(5)
+            address.add(other, made.index, wanted, nodad=True)
+
+        thread = threading.Thread(target=give)
+        thread.start()
+        assert announce.wait_local(nl, [ip_address("192.0.2.1"), wanted.ip], seconds=5)
+        thread.join()
+        assert real(nl, wanted.ip).kind == route.RTN_LOCAL
+        assert not announce.wait_local(nl, [ip_address("2001:db8::2")], seconds=0.05)
+        assert announce.wait_local(nl, [], seconds=0)
+        link.delete(nl, made.index)
