@@ -193,7 +193,8 @@ _LIKELY: dict[str, JsonValue] = {
 
 def _declares(plugin: JsonObject, capability: str) -> bool:
     declared = plugin.get("capabilities")
-    return isinstance(declared, dict) and JsonObject(declared).get(capability) is True
+    # Runtimes look for the very word, in whatever case a plugin's own keys may be.
+    return isinstance(declared, dict) and declared.get(capability) is True
 
 
 def _gets_its_ranges(plugin: JsonObject) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cni.errors import CniError
+from cni.versions import FIRST_WITH, at_least
 from cnitool import ipam
 from cnitool.doctor.model import ERROR, OK, WARNING, Finding
 from cnitool.validate import validate
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cnitool.doctor.model import Host
+    from libcni import NetworkConfigList
 
 _FULL = 0.9
 
@@ -37,7 +39,17 @@ def configurations(host: Host) -> Iterator[Finding]:
             text = f"network {network.name} could not serve an ADD: {error}"
             yield Finding(ERROR, "networks", text, f"cnitool status {network.name}")
         else:
-            yield Finding(OK, "networks", f"{network.name}: valid, and STATUS is fine")
+            yield Finding(OK, "networks", f"{network.name}: valid, {_asked(network)}")
+
+
+def _asked(network: NetworkConfigList) -> str:
+    """What came of STATUS, which most networks in the field are too old for."""
+    if at_least(network.version, FIRST_WITH["STATUS"]):
+        return "and STATUS is fine"
+    return (
+        f'and not asked for STATUS, which "cniVersion" {network.version} does not have: '
+        "whether an ADD could work here, cnitool explain tells"
+    )
 
 
 def leftovers(host: Host) -> Iterator[Finding]:

@@ -247,6 +247,8 @@ def test_exit_status_tells_errors_from_warnings(good: Tool) -> None:
     assert done.returncode == 0
     assert done.stdout.endswith(f"{path}: 0 errors, 2 warnings\n")
     assert '"portMappings" is not true: the runtime will not tell portmap' in done.stdout
+    good.network(bridge(), {"type": "portmap", "capabilities": {"portmappings": True}})
+    assert '"portMappings" is not true' in good.run("validate", "net").stdout
     good.network(bridge(mtuu=1))
     done = good.run("validate", "net")
     assert (done.returncode, done.stdout) == (

@@ -225,8 +225,15 @@ def test_the_daemon(network: Network, tmp_path: Path) -> None:
 
 
 def test_a_file_with_mistakes(network: Network) -> None:
-    assert levels(networks.configurations(examined(network))) == [OK]
+    (fine,) = networks.configurations(examined(network))
+    assert (fine.level, fine.text) == (OK, "net: valid, and STATUS is fine")
     path = network.directory / "10-net.conflist"
+    new = path.read_text()
+    path.write_text(new.replace('"1.1.0"', '"1.0.0"'))
+    (fine,) = networks.configurations(examined(network))
+    assert fine.level == OK
+    assert fine.text.startswith('net: valid, and not asked for STATUS, which "cniVersion" 1.0.0')
+    path.write_text(new)
     path.write_text(path.read_text().replace("isDefaultGateway", "isDefaultGatway"))
     (error,) = networks.configurations(examined(network))
     assert (error.level, error.remedy) == (ERROR, "cnitool validate net")
