@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -28,7 +29,7 @@ from libcni.heal import Healer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cni.skel import Plugin
 
@@ -149,9 +150,9 @@ def _add_socket(parser: argparse.ArgumentParser, default: str, shown: str) -> No
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected at least 1")
+        raise argparse.ArgumentTypeError(f"found {text}, expected an integer, at least 1")
     return number
 
 
@@ -171,11 +172,13 @@ def _serve(
     keep = open_descriptors() - ({listener.fileno()} if listener else set())
     if listener is not None:
         path = listener.getsockname()
-    claimed = claim(path)
+    with _about(f"socket {path}"):
+        claimed = claim(path)
     made: list[str] = []
     try:
         if listener is None:
-            listener = listen_unix(path, socket.SOCK_SEQPACKET)
+            with _about(f"socket {path}"):
+                listener = listen_unix(path, socket.SOCK_SEQPACKET)
             made.append(path)
         guard = Guard(build, plugins)
         pool = Pool(
@@ -188,7 +191,8 @@ def _serve(
             keep=keep,
         )
         pool.prepare()
-        scraped = listen_metrics(asked.metrics) if asked.metrics else None
+        with _about(f"metrics at {asked.metrics}"):
+            scraped = listen_metrics(asked.metrics) if asked.metrics else None
         if scraped is not None and scraped.family == socket.AF_UNIX:
             made.append(scraped.getsockname())
         alive = _Watchdog(daemon.watchdog_seconds())
@@ -215,6 +219,15 @@ def _serve(
                 pass
         os.close(claimed)
     return 0
+
+
+@contextlib.contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Name what the kernel refused, which its error does not: a full disk, a port in use."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{what}: {error.strerror or error}") from error
 
 
 class _Watchdog:
