@@ -182,7 +182,10 @@ static __attribute__((noinline)) int run_cold(const char *plugin, char *self, ch
     snprintf(cold, sizeof cold, "%.*s/pycni-lib-" BUILD "/pycni", (int)(plugin - self - 1), self);
     arguments[0] = self;
     execv(cold, arguments);
-    fprintf(stderr, "%s: %s: %s\n", self, cold, strerror(errno));
+    fprintf(stderr,
+            "%s: %s: %s; the executables and this directory are of one build and belong together: "
+            "install both anew\n",
+            self, cold, strerror(errno));
     return 1;
 }
 

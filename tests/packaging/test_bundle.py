@@ -111,6 +111,7 @@ def test_without_its_library_it_says_so(built: Path, tmp_path: Path) -> None:
     done = call(alone, STATUS, CONFIG)
     assert done.returncode == 1
     assert f"{tmp_path}/{python_half(built).relative_to(built)}: No such file" in done.stderr
+    assert "belong together: install both anew" in done.stderr
 
 
 def test_the_tool_has_all_its_libraries(built: Path, tmp_path: Path) -> None:
