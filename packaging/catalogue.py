@@ -32,8 +32,8 @@ _OF_CHECK = re.compile(r"(problems?|differences?)(_|$)")
 
 _IMPERATIVES = (
     "add", "ask", "call", "chain", "check", "chmod", "choose", "cnitool", "correct", "DEL",
-    "did you mean", "do without", "empty", "enlarge", "firewall-cmd", "give", "grant", "install", "ip",
-    "iptables -", "list", "load", "make", "mend", "modprobe", "name", "put", "read", "remove",
+    "did you mean", "do without", "empty", "enlarge", "firewall-cmd", "give", "grant", "install",
+    "ip", "iptables -", "list", "load", "make", "mend", "modprobe", "name", "put", "read", "remove",
     "rename", "renew", "repeat", "restart", "run", "say", "see", "set", "start", "stop", "take",
     "try", "use", "wait", "widen", "write",
 )  # fmt: skip
