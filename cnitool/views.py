@@ -105,9 +105,10 @@ def ports(settings: Settings, *, as_json: bool) -> int:
     """Every published port, and whose it is."""
     seen = world.read(settings)
     owned = [(each, one) for one in seen.attachments for each in one.mappings]
+    known = {each for each, _ in owned}
     found: list[tuple[Mapping, Attachment | None]] = [
         *owned,
-        *((each, None) for each in seen.strange_mappings),
+        *((each, None) for each in seen.strange_mappings if each not in known),
     ]
     found.sort(key=lambda pair: (pair[0].host_port, pair[0].protocol, str(pair[0].host)))
     if as_json:

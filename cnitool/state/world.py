@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @record
 class World:
     """networks: those of NETCONFPATH. attachments: by network, container and interface. links: of
-    the host. strange_mappings: ports published by the reference's rules, which name nobody.
-    problems: files that cannot be read."""
+    the host. strange_mappings: ports published by the reference's rules, which name nobody; an
+    attachment has them too where the address is that of no other. problems: files that cannot be
+    read."""
 
     networks: tuple[NetworkConfigList, ...]
     attachments: tuple[Attachment, ...]
@@ -49,9 +50,12 @@ def read(settings: Settings) -> World:
     ]
     links, packet_filter = Links(), Filter(problems)
     joined = _join(cached, reserved, packet_filter.names | _labelled(links))
+    attachments = [_with_kernel(one, links, packet_filter) for one in joined]
+    for mapping in packet_filter.unlabelled:
+        _give(mapping, attachments)
     return World(
         networks=tuple(networks),
-        attachments=tuple(_with_kernel(one, links, packet_filter) for one in joined),
+        attachments=tuple(attachments),
         links=links,
         strange_mappings=packet_filter.unlabelled,
         problems=tuple(problems),
@@ -100,6 +104,20 @@ def _with_kernel(one: Attachment, links: Links, packet_filter: Filter) -> Attach
         masqueraded=packet_filter.masqueraded(member),
         guarded=packet_filter.guarded(member),
     )
+
+
+def _give(mapping: Mapping, attachments: list[Attachment]) -> None:
+    """To whom the address tells that it is, so that ports can be asked after while containers of
+    both suites run. Addresses are not unique: two networks may have the same."""
+    found = [
+        at
+        for at, one in enumerate(attachments)
+        if mapping.container in one.ips and one.is_alive is not False
+    ]
+    if len(found) == 1:
+        one = attachments[found[0]]
+        if mapping not in one.mappings:  # healed, it has its own as well
+            attachments[found[0]] = replace(one, mappings=(*one.mappings, mapping))
 
 
 def _host_end(one: Attachment, links: Links) -> HostLink | None:

@@ -12,6 +12,7 @@ import pytest
 from cni.errors import UNKNOWN_CONTAINER, CniError
 from cnitool import attach, inspect, ipam, views
 from cnitool.state import world
+from cnitool.state.model import Attachment
 from tests.cnitool.attached import PLUGINS, Network
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
@@ -227,6 +228,14 @@ def test_what_a_gc_would_remove(
         network.delete(container, netns)
 
 
+def _publish_as_the_reference(host: Host, port: int, one: Attachment) -> None:
+    """With rules that do not say whose they are."""
+    chain = "CNI-DN-0123456789abcdef01234"
+    host.command("iptables", "-t", "nat", "-N", chain)
+    to = ("-j", "DNAT", "--to-destination", f"{one.ips[0]}:80")
+    host.command("iptables", "-t", "nat", "-A", chain, "-p", "tcp", "--dport", str(port), *to)
+
+
 def test_ports_by_iptables(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     host.share_bridge("cni0")
     host.share("iptables *", "nft *", "sysctl *")
@@ -238,5 +247,12 @@ def test_ports_by_iptables(host: Host, tmp_path: Path, capsys: pytest.CaptureFix
     network.add("c1", netns, 8080)
     (found,) = shown(capsys, views.ports, network.settings)
     assert (found["hostPort"], found["containerID"], found["backend"]) == (8080, "c1", "iptables")
+    _publish_as_the_reference(host, 8081, world.read(network.settings).attachments[0])
+    _, found = shown(capsys, views.ports, network.settings)
+    assert (found["hostPort"], found["containerID"], found["backend"]) == (8081, "c1", "iptables")
+    seen = world.read(network.settings)
+    assert [one.container_id for one in inspect.find(seen, "8081/tcp")] == ["c1"]
+    host.command("iptables", "-t", "nat", "-F", "CNI-DN-0123456789abcdef01234")
+    host.command("iptables", "-t", "nat", "-X", "CNI-DN-0123456789abcdef01234")
     network.delete("c1", netns)
     host.command("ip", "link", "delete", "cni0")
