@@ -235,6 +235,7 @@ class EtcdServer:
     def suspend(self) -> None:
         """Let it hang: connections stay, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # all of its threads, one of which may run
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
