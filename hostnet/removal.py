@@ -36,8 +36,24 @@ def delete(nl: Netlink, index: int, ns: NetNS | None = None) -> bool:
 
     nl: of its namespace. ns: that namespace, None for the calling thread's. Raises NetlinkError.
     """
-    if not _lives_on:
-        return link.delete(nl, index, missing_ok=True)
+    request = None
+    if _lives_on:
+        mask = signals.hold()  # what it has open is to be closed, whatever strikes
+        try:
+            try:
+                request = _begin(index, ns)
+            finally:
+                signals.release(mask)
+            if request is not None:
+                return request.end()
+        finally:
+            if request is not None:
+                request.close()
+    return link.delete(nl, index, missing_ok=True)
+
+
+def _begin(index: int, ns: NetNS | None) -> _Request | None:
+    """A request under way; None where no descriptor, or no thread, is to be had."""
     try:
         if ns is None:
             request = _Request(index)
@@ -45,9 +61,9 @@ def delete(nl: Netlink, index: int, ns: NetNS | None = None) -> bool:
             with ns.entered():
                 request = _Request(index)
         request.begin()
-    except (OSError, RuntimeError):  # no descriptor, or no thread, is to be had
-        return link.delete(nl, index, missing_ok=True)
-    return request.end()
+    except (OSError, RuntimeError):
+        return None
+    return request
 
 
 class _Request:
@@ -73,19 +89,19 @@ class _Request:
             raise
 
     def begin(self) -> None:
-        """Start it. Raises RuntimeError where there is no thread to be had."""
+        """Start it; with signals held, which the thread inherits: they are the others' affair.
+
+        Raises RuntimeError where there is no thread to be had.
+        """
         import _thread
 
-        mask = signals.hold()  # which the thread inherits: signals are the others' affair
         try:
             _thread.start_new_thread(self._ask, ())
         except BaseException:
             self._nl.close()
             os.close(self._running)
-            self._close()
+            self.close()
             raise
-        finally:
-            signals.release(mask)
 
     def _ask(self) -> None:
         try:
@@ -99,24 +115,22 @@ class _Request:
         """Wait until the link is gone, or the request has failed."""
         from select import POLLIN, poll
 
-        try:
-            waiting = poll()
-            waiting.register(self._monitor, POLLIN)
-            waiting.register(self._over)
-            while True:
-                ready = dict(waiting.poll())
-                if self._over in ready:
-                    if self._problem is not None:
-                        raise self._problem
-                    return self._found
-                # What gets lost in a storm is no matter: the request ends all the same.
-                heard = self._monitor.take().messages
-                if any(_gone(kind, payload) == self._index for kind, payload in heard):
-                    return True
-        finally:
-            self._close()
+        waiting = poll()
+        waiting.register(self._monitor, POLLIN)
+        waiting.register(self._over)
+        while True:
+            ready = dict(waiting.poll())
+            if self._over in ready:
+                if self._problem is not None:
+                    raise self._problem
+                return self._found
+            # What gets lost in a storm is no matter: the request ends all the same.
+            heard = self._monitor.take().messages
+            if any(_gone(kind, payload) == self._index for kind, payload in heard):
+                return True
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Go on without it; the thread closes what it uses itself."""
         self._monitor.close()
         os.close(self._over)
 

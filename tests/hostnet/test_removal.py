@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import _thread
 import errno
+import os
 import resource
+import signal
 import time
 
 import pytest
 
-from hostnet import link, removal
+from hostnet import link, removal, signals
 from hostnet.netlink import Netlink, NetlinkError
 from hostnet.netns import NetNS
 from tests.kit.host import Host
 from tests.kit.namespace import Namespace
+
+
+class StruckError(BaseException):
+    """As `Terminated` of the door."""
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +97,35 @@ def test_without_descriptors(spare: int, host: Host) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
         assert link.find(nl, "port") is None
+
+
+@pytest.mark.parametrize("step", ["hold", "release"])
+def test_a_signal_leaves_no_descriptor(
+    step: str, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that came meanwhile: its handler raises where signals are held no more."""
+    genuine = getattr(signals, step)
+    before = signals.hold()
+    signals.release(before)
+
+    def strike(*mask: set[int]) -> None:
+        genuine(*mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise StruckError
+
+    with Netlink() as nl:
+        found = pair(nl, "port")
+        opened = len(os.listdir("/proc/self/fd"))
+        with monkeypatch.context() as patch:
+            patch.setattr(signals, step, strike)
+            with pytest.raises(StruckError):
+                removal.delete(nl, found.index)
+        removal.delete(nl, found.index)
+        # Threads close what they have, be they still under way.
+        deadline = time.monotonic() + 5
+        while len(os.listdir("/proc/self/fd")) > opened and time.monotonic() < deadline:
+            os.sched_yield()
+        assert len(os.listdir("/proc/self/fd")) == opened
 
 
 def test_a_process_that_ends_waits(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
