@@ -103,7 +103,8 @@ def _port_problems(nl: Netlink, port: Link, vlan: int) -> Iterator[str]:
 def of_port(nl: Netlink, port: Link, on: Link) -> Link | None:
     """The gateway that the port leads to; None where it leads elsewhere."""
     end = _end(nl, port)
-    if end is None or not end.name.removeprefix(f"{on.name}.").isdigit():
+    start = f"{on.name}."
+    if end is None or not (end.name.startswith(start) and end.name[len(start) :].isdigit()):
         return None
     return end
 

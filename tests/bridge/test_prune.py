@@ -69,8 +69,10 @@ def test_another_networks_container_keeps_it(runtime: Runtime, host: Host) -> No
     [
         "ip link add link prune0 name user0 type macvlan",
         "ip link add user0 master prune0 type veth",
+        # Like the gateway of a VLAN, which would be called prune0.7.
+        "ip link add user0 master prune0 type veth peer name 7",
     ],
-    ids=["above", "port"],
+    ids=["above", "port", "port of a number"],
 )
 def test_what_others_have_on_it_keeps_it(
     command: str, runtime: Runtime, host: Host, container: Namespace
