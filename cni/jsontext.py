@@ -114,8 +114,8 @@ def _scan_long(document: str) -> tuple[JsonValue, int]:
     import gc
 
     collects = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()  # in here, for a signal may strike behind it
         return _scan(document, 0)
     finally:
         if collects:

@@ -207,8 +207,8 @@ def parse_list(buf: bytes, offset: int = 0) -> list[tuple[int, bytes]]:
 class Attributes:
     """The attributes from `offset` on, walked as far as they are asked for.
 
-    For those of a link, which are forty: the kernel puts first what most ask for. No type comes
-    twice, else its first value counts.
+    For those of a link, which are forty: the kernel puts first what most ask for, and no type
+    twice.
     """
 
     __slots__ = ("_buf", "_next", "_walked")
