@@ -75,22 +75,29 @@ def wait_addresses(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> 
 
 def wait_local(
     nl: Netlink,
+    index: int,
     addresses: Iterable[ipaddress.IPv4Address | ipaddress.IPv6Address],
     seconds: float = SETTLE_SECONDS,
 ) -> bool:
-    """Wait until the host answers for addresses that links of it were just given.
+    """Wait until the host answers for addresses that a link of it was just given.
 
-    For a host with many: a look-up each, of IPv6 alone. Gives whether it was so within `seconds`.
+    For a host with many: a look-up each, of IPv6 alone; as from that link, for one in a VRF has its
+    addresses in the VRF's table. Gives whether it was so within `seconds`.
     """
     wanted = [one for one in addresses if one.version == 6]
     return not wanted or _until(
-        lambda: all(_is_local(nl, one) for one in wanted) or None, nl, seconds, RTNLGRP_IPV6_ROUTE
+        lambda: all(_is_local(nl, index, one) for one in wanted) or None,
+        nl,
+        seconds,
+        RTNLGRP_IPV6_ROUTE,
     )
 
 
-def _is_local(nl: Netlink, wanted: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def _is_local(
+    nl: Netlink, index: int, wanted: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> bool:
     try:
-        kind: int = route.lookup(nl, wanted).kind
+        kind: int = route.lookup(nl, wanted, oif=index).kind
     except NetlinkError as error:
         if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH):
             raise

@@ -173,7 +173,8 @@ def _announce(scene: _Scene, wanted: Plan, links: _Links) -> None:
     """Tell the segment who has the addresses now, once the port forwards and the host answers."""
     if not wanted.ips or not announce.wait_forwarding(scene.outside, links.port.index):
         return
-    announce.wait_local(scene.outside, [gateway.ip for gateway in wanted.gateways])
+    host_end = links.gateway or links.bridge
+    announce.wait_local(scene.outside, host_end.index, [one.ip for one in wanted.gateways])
     announce.announce(scene.inside, links.inner.index, links.inner.mac)
     if scene.config.enable_dad and any(one.address.version == 6 for one in wanted.ips):
         from wiring import duplicates

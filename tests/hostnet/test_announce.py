@@ -242,9 +242,27 @@ def test_waiting_ends_when_the_host_answers(host: Host, monkeypatch: pytest.Monk
 
         thread = threading.Thread(target=give)
         thread.start()
-        assert announce.wait_local(nl, [ip_address("192.0.2.1"), wanted.ip], seconds=5)
+        assert announce.wait_local(nl, made.index, [ip_address("192.0.2.1"), wanted.ip], seconds=5)
         thread.join()
         assert real(nl, wanted.ip).kind == route.RTN_LOCAL
-        assert not announce.wait_local(nl, [ip_address("2001:db8::2")], seconds=0.05)
-        assert announce.wait_local(nl, [], seconds=0)
+        assert not announce.wait_local(nl, made.index, [ip_address("2001:db8::2")], seconds=0.05)
+        assert announce.wait_local(nl, made.index, [], seconds=0)
+        link.delete(nl, made.index)
+
+
+def test_the_host_answers_from_another_table(host: Host) -> None:
+    """As for a bridge in a VRF: only what goes by the link is looked up there."""
+    with Netlink() as nl:
+        made = link.create(nl, "br0", "bridge")
+        link.set_up(nl, made.index)
+        address.add(nl, made.index, ip_interface("2001:db8::1/64"), nodad=True)
+        wanted = [ip_address("2001:db8::1")]
+        assert announce.wait_local(nl, made.index, wanted, seconds=5)
+        there = ("local", "2001:db8::1", "dev", "br0", "table")
+        host.command("ip", "-6", "rule", "add", "oif", "br0", "lookup", "77")
+        host.command("ip", "-6", "route", "add", *there, "77")
+        host.command("ip", "-6", "route", "del", *there, "local")
+        assert announce.wait_local(nl, made.index, wanted, seconds=0)
+        host.command("ip", "-6", "rule", "del", "oif", "br0", "lookup", "77")
+        assert not announce.wait_local(nl, made.index, wanted, seconds=0)
         link.delete(nl, made.index)

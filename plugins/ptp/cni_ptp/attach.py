@@ -53,7 +53,8 @@ def add(call: Call, config: Ptp) -> Result:
         )
         _route(scene, port, wanted)
         _protect(scene, config, port, wanted)
-        announce.wait_local(outside, [one.ip for one in layout.host_addresses(wanted.ips)])
+        gateways = [one.ip for one in layout.host_addresses(wanted.ips)]
+        announce.wait_local(outside, port.index, gateways)
         announce.announce(inside, inner.index, inner.mac)
         return Result(
             (Interface(port.name, mac=port.mac, mtu=port.mtu), attach.shown(inner, call.netns)),
