@@ -44,13 +44,12 @@ def lenient(call: Call) -> tuple[str, str]:
     return bridged.lenient(call, DEFAULT_BRIDGE)
 
 
-def pruned(call: Call) -> str:
-    """The bridge that goes with its last container, as far as that can be read; empty for none."""
+def prunes(call: Call) -> bool:
+    """Whether the bridge goes with its last container; not where that cannot be read."""
     try:
-        wanted = call.config.boolean(_PRUNE)
+        return call.config.boolean(_PRUNE)
     except CniError:
-        return ""
-    return lenient(call)[0] if wanted else ""
+        return False
 
 
 def _trunk(config: JsonObject) -> tuple[tuple[int, int], ...]:

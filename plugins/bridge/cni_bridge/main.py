@@ -22,11 +22,11 @@ def add(call: Call) -> Result:
 
 def delete(call: Call) -> None:
     """Detach it; missing things are no error."""
-    from cni_bridge.config import lenient, pruned
+    from cni_bridge.config import lenient, prunes
     from wiring import detach
 
-    _, ipam_plugin = lenient(call)
-    detach.delete(call, ipam_plugin, pruned(call))
+    bridge, ipam_plugin = lenient(call)
+    detach.delete(call, ipam_plugin, bridge if prunes(call) else "")
 
 
 def check(call: Call) -> None:
@@ -39,11 +39,11 @@ def check(call: Call) -> None:
 
 def gc(call: Call) -> None:
     """Remove what attachments that are not valid any more have."""
-    from cni_bridge.config import lenient, pruned
+    from cni_bridge.config import lenient, prunes
     from wiring import detach
 
-    _, ipam_plugin = lenient(call)
-    detach.gc(call, ipam_plugin, pruned(call))
+    bridge, ipam_plugin = lenient(call)
+    detach.gc(call, ipam_plugin, bridge if prunes(call) else "")
 
 
 def status(call: Call) -> None:
