@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from cnid.protocol import Request
 
-_NAMESPACES = {
+_ROOT = "root"
+_WHERE = {
     "ns/net": "network namespace",
     "ns/mnt": "mount namespace",
     "ns/user": "user namespace",
+    _ROOT: "root directory",
 }
 
 
@@ -32,8 +34,7 @@ class Guard:
     def __init__(self, build: str, plugins: Collection[str]) -> None:
         self._build = build
         self._plugins = plugins
-        self._own = {what: os.readlink(f"/proc/self/{what}") for what in _NAMESPACES}
-        self._root = protocol.identity("/proc/self/root")
+        self._own = {what: _identity("self", what) for what in _WHERE}
 
     def admit(self, message: bytes, descriptors: int, connection: socket) -> Request:
         """The request, if it is for us. descriptors: how many came with it.
@@ -56,20 +57,27 @@ class Guard:
     def _look_at(self, pid: int, uid: int) -> None:
         if uid not in (0, os.geteuid()):
             raise ProtocolError(f"it is of user {uid}")
-        what = ""
-        try:
-            # The text of such a link has the namespace's number (namespaces(7)); to follow it takes
-            # twice as long. That of a root directory is a path, which says nothing for certain.
-            for what, own in self._own.items():
-                if os.readlink(f"/proc/{pid}/{what}") != own:
-                    raise ProtocolError(f"process {pid} is in another {_NAMESPACES[what]}")
-            what = "root"
-            root = os.stat(f"/proc/{pid}/root")
-        except OSError as error:
-            where = f"the {_NAMESPACES.get(what, 'root directory')} of process {pid}"
-            raise ProtocolError(f"{where} is unknown: {error.strerror}") from error
-        if (root.st_dev, root.st_ino) != self._root:
-            raise ProtocolError(f"process {pid} is in another root directory")
+        for what, own in self._own.items():
+            try:
+                theirs = _identity(pid, what)
+            except OSError as error:
+                where = f"the {_WHERE[what]} of process {pid}"
+                raise ProtocolError(f"{where} is unknown: {error.strerror}") from error
+            if theirs != own:
+                raise ProtocolError(f"process {pid} is in another {_WHERE[what]}")
+
+
+def _identity(pid: int | str, what: str) -> object:
+    """What tells one of `_WHERE` from any other. Raises OSError.
+
+    The text of a namespace's link has its number (namespaces(7)); to follow it takes twice as long.
+    That of a root directory is a path, which says nothing for certain.
+    """
+    path = f"/proc/{pid}/{what}"
+    if what != _ROOT:
+        return os.readlink(path)
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def peer(connection: socket) -> tuple[int, int]:
