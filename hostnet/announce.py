@@ -81,8 +81,7 @@ def wait_local(
 ) -> bool:
     """Wait until the host answers for addresses that a link of it was just given.
 
-    For a host with many: a look-up each, of IPv6 alone; as from that link, for one in a VRF has its
-    addresses in the VRF's table. Gives whether it was so within `seconds`.
+    Of IPv6 alone, IPv4's are there at once. Gives whether it was so within `seconds`.
     """
     wanted = [one for one in addresses if one.version == 6]
     return not wanted or _until(
@@ -96,6 +95,11 @@ def wait_local(
 def _is_local(
     nl: Netlink, index: int, wanted: ipaddress.IPv4Address | ipaddress.IPv6Address
 ) -> bool:
+    """Whether an address of a link has its local route.
+
+    By a look-up, since a host has such routes of many; as from that link, for one in a VRF has them
+    in the VRF's table.
+    """
     try:
         kind: int = route.lookup(nl, wanted, oif=index).kind
     except NetlinkError as error:
@@ -112,10 +116,7 @@ def _takes_questions(nl: Netlink, index: int) -> bool:
         for one in address.dump(nl, index=index, family=address.AF_INET6)
         if one.flags & address.IFA_F_NODAD and not one.tentative
     }
-    if ready:
-        local = route.dump(nl, route.AF_INET6, table=route.RT_TABLE_LOCAL, oif=index)
-        ready -= {one.destination.network_address for one in local}
-    return not ready
+    return all(_is_local(nl, index, one) for one in ready)
 
 
 def wait_forwarding(nl: Netlink, index: int, seconds: float = SETTLE_SECONDS) -> bool:
